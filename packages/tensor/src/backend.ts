@@ -1,0 +1,156 @@
+import type { DType } from './dtype.ts';
+import type { Tensor } from './tensor.ts';
+import type { ParameterSpec, Weight, WeightWriter } from './weights.ts';
+
+/**
+ * The recurrent state of one sequence: one contiguous block of f32 that holds every layer's fields. Made by
+ * `createSlot`, updated in place by the sequence ops, copied, saved and loaded as a whole.
+ */
+export interface Slot {
+  /** f32 elements. */
+  readonly length: number;
+}
+
+/** Where one layer's state lies in every slot of a model, e.g. `layers.3.ssm`, `[channels, states]`. */
+export interface StateField {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** f32 elements from the start of the slot. */
+  readonly offset: number;
+}
+
+/**
+ * A run of consecutive rows that belong to one sequence. All sequences of a step are packed into one `[tokens,
+ * channels]` tensor without padding; single sequences, ragged batches, mixed prefill and decode, and document
+ * boundaries are all lists of segments. Segments of one call name distinct slots, or follow one another in row order.
+ */
+export interface Segment {
+  /** First row. */
+  readonly start: number;
+  /** Rows; 0 is allowed and leaves the state alone (but for `reset`). */
+  readonly length: number;
+  readonly slot: Slot;
+  /** Zero the state before the first row. */
+  readonly reset: boolean;
+}
+
+/**
+ * The ops. All activations are f32 and token-major. Outputs are fresh scratch tensors; inputs may be views. Each op
+ * is specified by its plain-TypeScript reference (`@mamba-ts/tensor/reference`), which accumulates in f64 where it is
+ * asked to; an accelerated backend must agree with it within the tolerances of `@mamba-ts/tensor/testing`.
+ *
+ * Shapes: T tokens, C channels, N states per channel, K taps. Weights are written in their logical order.
+ */
+export interface Ops {
+  /** `y[t, o] = sum_i x[t, i] w[o, i] + bias[o]`. x `[T, I]`, w matrix `[O, I]`, bias vector `[O]` -> `[T, O]`. */
+  linear(x: Tensor, w: Weight, bias: Weight | null): Tensor;
+
+  /** `y[t] = w[ids[t]]`. w matrix `[V, C]` -> `[T, C]`. An id outside 0..V-1 throws `TOKEN_ID`. */
+  embedding(ids: Int32Array, w: Weight): Tensor;
+
+  /**
+   * `y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w`. x `[T, C]`, w vector `[C]` or null for a norm without weight.
+   * Source: Zhang & Sennrich 2019, equation 4; state-spaces/mamba ops/triton/layer_norm.py.
+   */
+  rmsNorm(x: Tensor, w: Weight | null, eps: number): Tensor;
+
+  /**
+   * Depthwise causal convolution: `y[t, c] = act(bias[c] + sum_k w[c, k] x[t - K + 1 + k, c])`; the last tap meets the
+   * current token. Rows before the segment come from the state `[C, K-1]`, oldest first, which is left holding the
+   * last K-1 inputs. x `[T, C]`, w vector `[C, K]`, bias vector `[C]`; K = 1 has an empty state.
+   * Source: Dao-AILab/causal-conv1d causal_conv1d_ref.
+   */
+  causalConv1d(
+    x: Tensor,
+    w: Weight,
+    bias: Weight | null,
+    activation: 'silu' | 'none',
+    state: StateField,
+    segments: readonly Segment[],
+  ): Tensor;
+
+  /**
+   * The selective scan of Mamba-1 (Gu & Dao 2023, algorithm 2), with discretisation, skip and gate fused:
+   *
+   *     d[t, c]    = delta[t, c] + deltaBias[c], through softplus where asked
+   *     h[c, n]    = exp(d[t, c] A[c, n]) h[c, n] + d[t, c] B[t, n] u[t, c]
+   *     y[t, c]    = (sum_n C[t, n] h[c, n] + D[c] u[t, c]) * silu(z[t, c])
+   *
+   * u, delta, z `[T, C]`; A vector `[C, N]` (negative); B, C `[T, N]`; D, deltaBias vectors `[C]`; state `[C, N]`.
+   * D, z and deltaBias may be null: no skip, no gate, no bias. The published function (state-spaces/mamba
+   * ops/selective_scan_interface.py selective_scan_ref) is channel-major and has no initial state; otherwise the same.
+   */
+  selectiveScan(
+    u: Tensor,
+    delta: Tensor,
+    A: Weight,
+    B: Tensor,
+    C: Tensor,
+    D: Weight | null,
+    z: Tensor | null,
+    deltaBias: Weight | null,
+    deltaSoftplus: boolean,
+    state: StateField,
+    segments: readonly Segment[],
+  ): Tensor;
+
+  /** `y = a + b`, both `[T, C]`: the residual connection. */
+  add(a: Tensor, b: Tensor): Tensor;
+
+  /**
+   * The language model head: `y[i] = w x[rows[i]]`, for the asked rows only, without the padded rows of the
+   * vocabulary. x `[T, C]`, w matrix `[V', C]` with V' >= vocabSize, rows within 0..T-1 -> `[rows, vocabSize]`.
+   */
+  logits(x: Tensor, w: Weight, rows: Int32Array, vocabSize: number): Tensor;
+}
+
+/** The names of the ops. */
+export type OpName = keyof Ops;
+
+/** What runs: nothing here is silent. */
+export interface BackendDescription {
+  /** `reference`, `wasm-simd`, ... */
+  readonly name: string;
+  readonly threads: number;
+  /** Instruction set or number format in words, e.g. `WebAssembly simd128`. */
+  readonly arithmetic: string;
+  /** Which implementation serves each op. */
+  readonly ops: Readonly<Record<OpName, 'native' | 'reference'>>;
+}
+
+/** Bytes in use, by lifetime; `total` is what the backend holds from its host (a WASM memory never shrinks). */
+export interface MemoryUse {
+  readonly weights: number;
+  readonly state: number;
+  readonly scratch: number;
+  readonly total: number;
+}
+
+/** A place where the ops run, with three lifetimes of memory: weights, state slots, and scratch. */
+export interface Backend extends Ops {
+  readonly name: string;
+  describe(): BackendDescription;
+  memory(): MemoryUse;
+
+  /** Starts loading one parameter whose file holds `dtype`. Throws `OUT_OF_MEMORY` where it does not fit. */
+  createWeight(spec: ParameterSpec, dtype: DType): WeightWriter;
+  freeWeight(weight: Weight): void;
+
+  /** A zeroed slot of `length` f32 elements. */
+  createSlot(length: number): Slot;
+  freeSlot(slot: Slot): void;
+  copySlot(from: Slot, to: Slot): void;
+  zeroSlot(slot: Slot): void;
+  readSlot(slot: Slot): Promise<Float32Array>;
+  writeSlot(slot: Slot, values: Float32Array): void;
+
+  /** A scratch tensor from row-major values, `shape[0] * shape[1]` of them. */
+  upload(values: Float32Array, shape: readonly [number, number]): Tensor;
+  /** The values of a tensor, row-major, as a copy. The only way back; ops merely enqueue. */
+  read(x: Tensor): Promise<Float32Array>;
+  /** All scratch tensors are dead after this. Called once per step. */
+  endStep(): void;
+
+  /** Gives everything back. Any later call throws `DISPOSED`. */
+  dispose(): void;
+}

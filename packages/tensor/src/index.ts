@@ -1,0 +1,5 @@
+export * from './backend.ts';
+export * from './dtype.ts';
+export * from './errors.ts';
+export * from './tensor.ts';
+export * from './weights.ts';
