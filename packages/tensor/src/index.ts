@@ -1,4 +1,5 @@
 export * from './backend.ts';
+export * from './check.ts';
 export * from './dtype.ts';
 export * from './errors.ts';
 export * from './tensor.ts';

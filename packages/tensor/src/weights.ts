@@ -23,7 +23,9 @@ export function matrix(name: string, shape: readonly [outputs: number, inputs: n
 
 /** A `vector` parameter of any shape. */
 export function vector(name: string, shape: readonly number[], map?: (value: number) => number): ParameterSpec {
-  return map ? { kind: 'parameter', name, role: 'vector', shape, map } : { kind: 'parameter', name, role: 'vector', shape };
+  return map
+    ? { kind: 'parameter', name, role: 'vector', shape, map }
+    : { kind: 'parameter', name, role: 'vector', shape };
 }
 
 /** A loaded parameter: opaque to layers, owned by the backend that made it. */
