@@ -1,0 +1,48 @@
+import type { Ops, ParameterTree, Segment, Tensor, Weight, WeightsOf } from '@mamba-ts/tensor';
+import type { StateLayout } from './state-layout.ts';
+
+/** A parsed config.json, before anything is known about it. */
+export type ConfigJson = Readonly<Record<string, unknown>>;
+
+/**
+ * One model architecture: one file in architectures/, named after its `model_type`. The registry is generated from
+ * that folder, so that adding an architecture means adding a file and a fixture.
+ */
+export interface Architecture<Config = unknown> {
+  /** As config.json's `model_type` says. */
+  readonly modelTypes: readonly string[];
+  /** Whether a config.json without `model_type` (an original layout) is of this architecture. */
+  recognizes(json: ConfigJson): boolean;
+  /** All config dialects to one canonical config. Throws `CONFIG` naming the field. */
+  parseConfig(json: ConfigJson): Config;
+  /** The canonical (Hugging Face) name of a tensor, from any layout's. */
+  canonicalName(name: string): string;
+  createModel(config: Config): ModelDefinition;
+  /** Published sizes as config.json objects, for benchmarks with random weights. */
+  readonly presets: Readonly<Record<string, ConfigJson>>;
+}
+
+/** A model as data and one function; weights, states and the backend are passed in. */
+export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
+  readonly modelType: string;
+  /** Ids 0..vocabSize-1 exist. */
+  readonly vocabSize: number;
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | null;
+  readonly parameters: P;
+  readonly state: StateLayout;
+  /**
+   * The hidden states from which the head makes logits: embedding, blocks, final norm. ids `[T]` -> `[T, d_model]`;
+   * the states in `segments` advance.
+   */
+  hidden(ops: Ops, weights: WeightsOf<P>, ids: Int32Array, segments: readonly Segment[]): Tensor;
+  /** The matrix of the token embedding. */
+  embedding(weights: WeightsOf<P>): Weight;
+  /** The matrix of the language model head; the embedding where tied. */
+  head(weights: WeightsOf<P>): Weight;
+}
+
+/** Keeps the parameter tree's type through a literal. */
+export function defineModel<const P extends ParameterTree>(definition: ModelDefinition<P>): ModelDefinition {
+  return definition as unknown as ModelDefinition;
+}

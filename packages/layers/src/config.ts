@@ -1,0 +1,74 @@
+import { MambaError } from '@mamba-ts/tensor';
+import type { ConfigJson } from './architecture.ts';
+
+// Field readers for config.json: each names the field, what was expected and what was found.
+
+const shown = (value: unknown): string => {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+};
+
+function refuse(field: string, expected: string, value: unknown): never {
+  throw new MambaError('CONFIG', `config.json: "${field}" must be ${expected}, found ${shown(value)}`, {
+    field,
+    expected,
+  });
+}
+
+/** Sizes beyond this are refused: no model has them, and their products stay exact integers. */
+const LIMIT = 2 ** 24;
+
+/** A whole number from 1 to 2^24 under the first of `fields` that is present; `fallback` where none is. */
+export function size(json: ConfigJson, fields: string | readonly string[], fallback?: number): number {
+  const names = typeof fields === 'string' ? [fields] : fields;
+  const name = names.find((field) => json[field] !== undefined && json[field] !== null);
+  if (name === undefined) {
+    if (fallback !== undefined) return fallback;
+    return refuse(names.join('" or "'), 'a positive whole number', undefined);
+  }
+  const value = json[name];
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > LIMIT) {
+    return refuse(name, `a whole number from 1 to ${LIMIT}`, value);
+  }
+  return value;
+}
+
+export function positive(json: ConfigJson, field: string, fallback: number): number {
+  const value = json[field] ?? fallback;
+  if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value))
+    return refuse(field, 'a positive number', value);
+  return value;
+}
+
+export function flag(json: ConfigJson, field: string, fallback: boolean): boolean {
+  const value = json[field] ?? fallback;
+  if (typeof value !== 'boolean') return refuse(field, 'true or false', value);
+  return value;
+}
+
+/** The field must be absent or one of `values`: other values mean a computation that we do not do. */
+export function oneOf(json: ConfigJson, field: string, values: readonly unknown[]): void {
+  const value = json[field];
+  if (value !== undefined && value !== null && !values.includes(value)) {
+    refuse(field, `one of ${values.map(shown).join(', ')}`, value);
+  }
+}
+
+/** A token id or a list of them. */
+export function tokenIds(json: ConfigJson, field: string, vocabSize: number): number[] {
+  const value = json[field];
+  if (value === undefined || value === null) return [];
+  const list = Array.isArray(value) ? value : [value];
+  for (const id of list) {
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      return refuse(field, `token ids from 0 to ${vocabSize - 1}`, value);
+    }
+  }
+  return list as number[];
+}
+
+export function object(json: ConfigJson, field: string): ConfigJson {
+  const value = json[field] ?? {};
+  if (typeof value !== 'object' || Array.isArray(value)) return refuse(field, 'an object', value);
+  return value as ConfigJson;
+}

@@ -1,0 +1,15 @@
+export type { Architecture, ConfigJson, ModelDefinition } from './architecture.ts';
+export { findArchitecture, findPreset, supportedModelTypes } from './find-architecture.ts';
+export { LoadedLanguageModel, loadLanguageModel, type ModelSummary } from './language-model.ts';
+export {
+  type MambaMixerConfig,
+  type MambaMixerParameters,
+  type MambaMixerState,
+  mambaMixer,
+  mambaMixerParameters,
+  mambaMixerState,
+} from './mamba-mixer.ts';
+export type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
+export { type LoadedParameters, type LoadOptions, listParameters, loadParameters } from './parameters.ts';
+export { randomWeights } from './random-weights.ts';
+export { type StateLayout, StateLayoutBuilder } from './state-layout.ts';

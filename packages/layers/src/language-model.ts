@@ -1,0 +1,256 @@
+import { type Backend, MambaError, type Segment, type Slot, type Weight, type WeightSource } from '@mamba-ts/tensor';
+import type { Architecture, ConfigJson, ModelDefinition } from './architecture.ts';
+import type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
+import { type LoadOptions, loadParameters } from './parameters.ts';
+import { decodeState, encodeState, type StateOwner } from './state-file.ts';
+
+/** Tokens per pass: enough to reuse each weight tile many times, few enough that activations stay in the cache. */
+const MAX_CHUNK = 512;
+
+class SlotState implements State {
+  readonly owner: LoadedLanguageModel;
+  readonly byteLength: number;
+  position: number;
+  #slot: Slot | null;
+  /** Why it can no longer be used: a pass that fails half way leaves some layers ahead of others. */
+  broken: unknown = null;
+
+  constructor(owner: LoadedLanguageModel, slot: Slot, position: number) {
+    this.owner = owner;
+    this.byteLength = 4 * slot.length;
+    this.#slot = slot;
+    this.position = position;
+  }
+
+  get slot(): Slot {
+    if (!this.#slot) throw new MambaError('DISPOSED', 'this state was disposed');
+    if (this.broken) {
+      throw new MambaError(
+        'STATE_BROKEN',
+        'an earlier pass failed half way and left this state useless; go back to a copy',
+        {},
+        { cause: this.broken },
+      );
+    }
+    return this.#slot;
+  }
+
+  clone(): State {
+    const { backend } = this.owner;
+    const from = this.slot;
+    const to = backend.createSlot(from.length);
+    backend.copySlot(from, to);
+    return new SlotState(this.owner, to, this.position);
+  }
+
+  async save(): Promise<Uint8Array> {
+    const { position } = this;
+    return encodeState(this.owner.stateOwner, position, await this.owner.backend.readSlot(this.slot));
+  }
+
+  dispose(): void {
+    if (this.#slot) this.owner.backend.freeSlot(this.#slot);
+    this.#slot = null;
+  }
+}
+
+/** What a loaded model is made of. */
+export interface ModelSummary {
+  readonly modelType: string;
+  readonly parameters: number;
+  /** Tensors and bytes in memory by dtype. */
+  readonly dtypes: Readonly<Record<string, { tensors: number; bytes: number }>>;
+  readonly weightBytes: number;
+  readonly stateBytes: number;
+  /** Bytes of weights that one decoded token reads: all matrices and vectors once, of the embedding one row unless tied. */
+  readonly decodeBytes: number;
+  /** Multiply-adds times 2 of one prompt token outside embedding and head; the scan is not counted. */
+  readonly flopsPerToken: number;
+  /** The same of the head, once per prompt. */
+  readonly flopsHead: number;
+}
+
+/** A model definition with its weights on a backend. */
+export class LoadedLanguageModel implements LanguageModel {
+  readonly backend: Backend;
+  readonly stateOwner: StateOwner;
+  readonly maxChunk: number = MAX_CHUNK;
+  readonly #definition: ModelDefinition;
+  readonly #tree: never;
+  readonly #weights: readonly Weight[];
+  #disposed = false;
+
+  constructor(
+    definition: ModelDefinition,
+    loaded: { weights: unknown; all: readonly Weight[]; fingerprint: string },
+    backend: Backend,
+  ) {
+    this.backend = backend;
+    this.#definition = definition;
+    this.#tree = loaded.weights as never;
+    this.#weights = loaded.all;
+    this.stateOwner = { model: definition.modelType, fingerprint: loaded.fingerprint, layout: definition.state };
+  }
+
+  get vocabSize(): number {
+    return this.#definition.vocabSize;
+  }
+  get eosTokenIds(): readonly number[] {
+    return this.#definition.eosTokenIds;
+  }
+  get bosTokenId(): number | null {
+    return this.#definition.bosTokenId;
+  }
+
+  summary(): ModelSummary {
+    const head = this.#definition.head(this.#tree);
+    const dtypes: Record<string, { tensors: number; bytes: number }> = {};
+    let parameters = 0;
+    let weightBytes = 0;
+    let flops = 0;
+    const embedding = this.#definition.embedding(this.#tree);
+    for (const weight of this.#weights) {
+      const count = weight.shape.reduce((product, axis) => product * axis, 1);
+      parameters += count;
+      weightBytes += weight.bytes;
+      const entry = (dtypes[weight.dtype] ??= { tensors: 0, bytes: 0 });
+      entry.tensors++;
+      entry.bytes += weight.bytes;
+      if (weight.role === 'matrix' && weight !== head && weight !== embedding) flops += 2 * count;
+    }
+    return {
+      modelType: this.#definition.modelType,
+      parameters,
+      dtypes,
+      weightBytes,
+      stateBytes: 4 * this.#definition.state.length,
+      decodeBytes: embedding === head ? weightBytes : weightBytes - embedding.bytes * (1 - 1 / embedding.shape[0]!),
+      flopsPerToken: flops,
+      flopsHead: 2 * this.vocabSize * head.shape[1]!,
+    };
+  }
+
+  createState(): State {
+    this.#alive();
+    return new SlotState(this, this.backend.createSlot(this.#definition.state.length), 0);
+  }
+
+  loadState(bytes: Uint8Array): State {
+    this.#alive();
+    const { position, values } = decodeState(this.stateOwner, bytes);
+    const slot = this.backend.createSlot(values.length);
+    this.backend.writeSlot(slot, values);
+    return new SlotState(this, slot, position);
+  }
+
+  async forward(ids: Int32Array, state: State, logits: LogitsWanted): Promise<Float32Array> {
+    const [result] = await this.forwardBatch([{ ids, state, logits }]);
+    return result!;
+  }
+
+  async forwardBatch(sequences: readonly Sequence[]): Promise<Float32Array[]> {
+    this.#alive();
+    const { ids, rows, segments, states } = this.#pack(sequences);
+    if (ids.length === 0) return sequences.map(() => new Float32Array(0));
+    let values: Promise<Float32Array>;
+    try {
+      const hidden = this.#definition.hidden(this.backend, this.#tree, ids, segments); // [T, dModel]
+      const head = this.#definition.head(this.#tree);
+      values =
+        rows.length === 0
+          ? Promise.resolve(new Float32Array(0))
+          : this.backend.read(this.backend.logits(hidden, head, rows, this.vocabSize)); // [rows, vocabSize]
+      for (const [i, state] of states.entries()) state.position += sequences[i]!.ids.length;
+    } catch (error) {
+      for (const state of states) state.broken = error;
+      throw error;
+    } finally {
+      // What was enqueued before this still sees its scratch; the next step starts with an empty arena.
+      this.backend.endStep();
+    }
+    return unpack(await values, sequences, this.vocabSize);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const weight of this.#weights) this.backend.freeWeight(weight);
+  }
+
+  #alive(): void {
+    if (this.#disposed) throw new MambaError('DISPOSED', 'this model was disposed');
+  }
+
+  /** All sequences one after another without padding, and the rows whose logits are wanted. */
+  #pack(sequences: readonly Sequence[]): {
+    ids: Int32Array;
+    rows: Int32Array;
+    segments: Segment[];
+    states: SlotState[];
+  } {
+    const total = sequences.reduce((sum, sequence) => sum + sequence.ids.length, 0);
+    if (total > this.maxChunk) {
+      throw new MambaError('CHUNK', `${total} ids in one pass, at most ${this.maxChunk} fit: feed them in pieces`);
+    }
+    const ids = new Int32Array(total);
+    const rows: number[] = [];
+    const segments: Segment[] = [];
+    const states: SlotState[] = [];
+    let start = 0;
+    for (const { ids: part, state, logits } of sequences) {
+      const bad = part.find((id) => id < 0 || id >= this.vocabSize);
+      if (bad !== undefined) {
+        throw new MambaError('TOKEN_ID', `token id ${bad} is not in the vocabulary of ${this.vocabSize}`, { id: bad });
+      }
+      if (!(state instanceof SlotState) || state.owner !== this) {
+        throw new MambaError('STATE_MODEL', 'this state was made by another model; create or load it with this one');
+      }
+      if (states.includes(state))
+        throw new MambaError('STATE_SHARED', 'one state serves two sequences of a batch; clone it');
+      ids.set(part, start);
+      if (logits === 'all') for (let i = 0; i < part.length; i++) rows.push(start + i);
+      else if (logits === 'last' && part.length > 0) rows.push(start + part.length - 1);
+      segments.push({ start, length: part.length, slot: state.slot, reset: false });
+      states.push(state);
+      start += part.length;
+    }
+    return { ids, rows: Int32Array.from(rows), segments, states };
+  }
+}
+
+/** Each sequence's share of the logits, in order. */
+function unpack(values: Float32Array, sequences: readonly Sequence[], vocabSize: number): Float32Array[] {
+  let at = 0;
+  return sequences.map(({ ids, logits }) => {
+    const count = logits === 'all' ? ids.length : logits === 'last' && ids.length > 0 ? 1 : 0;
+    const part = values.subarray(at, at + count * vocabSize);
+    at += count * vocabSize;
+    return part;
+  });
+}
+
+/** Loads the weights of `json`'s model from `source` onto `backend`. */
+export async function loadLanguageModel(
+  architecture: Architecture,
+  json: ConfigJson,
+  source: WeightSource,
+  backend: Backend,
+  options: LoadOptions = {},
+): Promise<LoadedLanguageModel> {
+  const definition = architecture.createModel(architecture.parseConfig(json));
+  const renamed: WeightSource = renameEntries(source, architecture.canonicalName);
+  const loaded = await loadParameters(definition.parameters, renamed, backend, options);
+  return new LoadedLanguageModel(definition, loaded, backend);
+}
+
+function renameEntries(source: WeightSource, rename: (name: string) => string): WeightSource {
+  const original = new Map<string, string>();
+  const entries = new Map(
+    [...source.entries.values()].map((entry) => {
+      const name = rename(entry.name);
+      original.set(name, entry.name);
+      return [name, { ...entry, name }] as const;
+    }),
+  );
+  return { entries, read: (name, signal) => source.read(original.get(name)!, signal) };
+}

@@ -1,0 +1,110 @@
+import {
+  matrix,
+  type Ops,
+  type ParameterSpec,
+  type Segment,
+  type StateField,
+  split,
+  type Tensor,
+  vector,
+  type WeightsOf,
+} from '@mamba-ts/tensor';
+import type { StateLayoutBuilder } from './state-layout.ts';
+
+/**
+ * The Mamba-1 mixer (Gu & Dao 2023, section 3.4; state-spaces/mamba modules/mamba_simple.py).
+ *
+ * Glossary, paper -> here: E D -> dInner, N -> dState, K -> dConv, R -> dtRank; delta, A, B, C, D keep their letters;
+ * x -> u (the scan's input), z -> gate.
+ */
+export interface MambaMixerConfig {
+  readonly dModel: number;
+  readonly dInner: number;
+  readonly dState: number;
+  readonly dConv: number;
+  readonly dtRank: number;
+  /** Biases of in_proj and out_proj. */
+  readonly bias: boolean;
+  readonly convBias: boolean;
+}
+
+const negExp = (value: number): number => -Math.exp(value);
+
+/** Inverse softplus of a log-uniform delta in [1e-3, 0.1], floor 1e-4: the paper's section 3.6. */
+const deltaBias = (uniform: () => number): number => {
+  const delta = Math.max(Math.exp(uniform() * Math.log(100) + Math.log(1e-3)), 1e-4);
+  return delta + Math.log(-Math.expm1(-delta));
+};
+
+export interface MambaMixerParameters {
+  readonly inProj: ParameterSpec;
+  readonly inProjBias: ParameterSpec | null;
+  readonly conv: ParameterSpec;
+  readonly convBias: ParameterSpec | null;
+  readonly xProj: ParameterSpec;
+  readonly dtProj: ParameterSpec;
+  readonly dtBias: ParameterSpec;
+  readonly A: ParameterSpec;
+  readonly D: ParameterSpec;
+  readonly outProj: ParameterSpec;
+  readonly outProjBias: ParameterSpec | null;
+}
+
+export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): MambaMixerParameters {
+  return {
+    inProj: matrix(`${prefix}.in_proj.weight`, [2 * c.dInner, c.dModel]),
+    inProjBias: c.bias ? vector(`${prefix}.in_proj.bias`, [2 * c.dInner]) : null,
+    conv: vector(`${prefix}.conv1d.weight`, [c.dInner, c.dConv], {
+      init: (_, uniform) => (2 * uniform() - 1) / Math.sqrt(c.dConv),
+    }),
+    convBias: c.convBias ? vector(`${prefix}.conv1d.bias`, [c.dInner]) : null,
+    xProj: matrix(`${prefix}.x_proj.weight`, [c.dtRank + 2 * c.dState, c.dInner]),
+    dtProj: matrix(
+      `${prefix}.dt_proj.weight`,
+      [c.dInner, c.dtRank],
+      (_, uniform) => (2 * uniform() - 1) / Math.sqrt(c.dtRank),
+    ),
+    dtBias: vector(`${prefix}.dt_proj.bias`, [c.dInner], { init: (_, uniform) => deltaBias(uniform) }),
+    A: vector(`${prefix}.A_log`, [c.dInner, c.dState], {
+      map: negExp,
+      init: (index) => Math.log((index % c.dState) + 1),
+    }),
+    D: vector(`${prefix}.D`, [c.dInner], { init: () => 1 }),
+    outProj: matrix(`${prefix}.out_proj.weight`, [c.dModel, c.dInner]),
+    outProjBias: c.bias ? vector(`${prefix}.out_proj.bias`, [c.dModel]) : null,
+  };
+}
+
+/** One layer's recurrent state. */
+export interface MambaMixerState {
+  /** The last K-1 inputs of the convolution, `[dInner, dConv - 1]`. */
+  readonly conv: StateField;
+  /** h, `[dInner, dState]`. */
+  readonly ssm: StateField;
+}
+
+export function mambaMixerState(c: MambaMixerConfig, layout: StateLayoutBuilder, prefix: string): MambaMixerState {
+  return {
+    conv: layout.add(`${prefix}.conv`, [c.dInner, c.dConv - 1]),
+    ssm: layout.add(`${prefix}.ssm`, [c.dInner, c.dState]),
+  };
+}
+
+/** x `[T, dModel]` -> `[T, dModel]`; any T >= 1: prefill and decode are this one function. */
+export function mambaMixer(
+  ops: Ops,
+  w: WeightsOf<MambaMixerParameters>,
+  c: MambaMixerConfig,
+  x: Tensor,
+  state: MambaMixerState,
+  segments: readonly Segment[],
+): Tensor {
+  const xz = ops.linear(x, w.inProj, w.inProjBias); // [T, 2 dInner]
+  const [projected, gate] = split(xz, [c.dInner, c.dInner]); // [T, dInner] each
+  const u = ops.causalConv1d(projected, w.conv, w.convBias, 'silu', state.conv, segments); // [T, dInner]
+  const selection = ops.linear(u, w.xProj, null); // [T, dtRank + 2 dState]
+  const [dt, B, C] = split(selection, [c.dtRank, c.dState, c.dState]);
+  const delta = ops.linear(dt, w.dtProj, null); // [T, dInner]; its bias is added inside the scan, once
+  const y = ops.selectiveScan(u, delta, w.A, B, C, w.D, gate, w.dtBias, true, state.ssm, segments); // [T, dInner]
+  return ops.linear(y, w.outProj, w.outProjBias); // [T, dModel]
+}

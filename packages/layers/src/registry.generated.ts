@@ -1,0 +1,9 @@
+// Made by `pnpm generate:registry` from the folder architectures/. Do not edit.
+import type { Architecture } from './architecture.ts';
+
+export const registry: readonly { readonly modelTypes: readonly string[]; load(): Promise<Architecture> }[] = [
+  {
+    modelTypes: ['mamba'],
+    load: () => import('./architectures/mamba.ts').then(({ architecture }) => architecture as Architecture),
+  },
+];

@@ -1,0 +1,113 @@
+import { MambaError } from '@mamba-ts/tensor';
+import type { StateLayout } from './state-layout.ts';
+
+/*
+ * A saved state, little-endian:
+ *   8 bytes   magic "MTSSTATE"
+ *   u32       version (1)
+ *   u32       length of the header in bytes
+ *   header    UTF-8 JSON { model, fingerprint, position, fields: [{ name, shape }] }
+ *   f32[]     the slot
+ *   u32       CRC-32 (IEEE 802.3) of all before it
+ */
+const MAGIC = new TextEncoder().encode('MTSSTATE');
+const VERSION = 1;
+const PREFIX = MAGIC.length + 8;
+const MAX_HEADER = 1 << 20;
+
+/** Whose state it is. */
+export interface StateOwner {
+  readonly model: string;
+  readonly fingerprint: string;
+  readonly layout: StateLayout;
+}
+
+const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let c = byte;
+  for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c;
+});
+
+function crc32(bytes: Uint8Array): number {
+  let c = 0xffffffff;
+  for (const byte of bytes) c = TABLE[(c ^ byte) & 0xff]! ^ (c >>> 8);
+  return ~c >>> 0;
+}
+
+const fieldsOf = (layout: StateLayout): { name: string; shape: readonly number[] }[] =>
+  layout.fields.map(({ name, shape }) => ({ name, shape }));
+
+export function encodeState(owner: StateOwner, position: number, values: Float32Array): Uint8Array {
+  const header = new TextEncoder().encode(
+    JSON.stringify({
+      model: owner.model,
+      fingerprint: owner.fingerprint,
+      position,
+      fields: fieldsOf(owner.layout),
+    }),
+  );
+  const bytes = new Uint8Array(PREFIX + header.length + 4 * values.length + 4);
+  const view = new DataView(bytes.buffer);
+  bytes.set(MAGIC);
+  view.setUint32(8, VERSION, true);
+  view.setUint32(12, header.length, true);
+  bytes.set(header, PREFIX);
+  let at = PREFIX + header.length;
+  for (const value of values) {
+    view.setFloat32(at, value, true);
+    at += 4;
+  }
+  view.setUint32(at, crc32(bytes.subarray(0, at)), true);
+  return bytes;
+}
+
+const mangled = (what: string): never => {
+  throw new MambaError('STATE_FORMAT', `this is no intact saved state: ${what}. Save the state again.`);
+};
+
+function parseHeader(bytes: Uint8Array): { model: unknown; fingerprint: unknown; position: unknown; fields: unknown } {
+  try {
+    const header: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    if (typeof header === 'object' && header !== null) return header as ReturnType<typeof parseHeader>;
+  } catch {
+    // Reported below, together with JSON that is no object.
+  }
+  return mangled('its header is not a JSON object');
+}
+
+/** Throws `STATE_FORMAT`, `STATE_VERSION` or `STATE_MODEL`; otherwise the slot's values and the position. */
+export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: number; values: Float32Array } {
+  if (bytes.length < PREFIX + 4) mangled(`${bytes.length} bytes are too few`);
+  if (MAGIC.some((byte, i) => bytes[i] !== byte)) mangled('it does not begin with MTSSTATE');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = view.getUint32(8, true);
+  if (version !== VERSION) {
+    throw new MambaError(
+      'STATE_VERSION',
+      `the saved state is of version ${version}, this program reads version ${VERSION}`,
+    );
+  }
+  const headerLength = view.getUint32(12, true);
+  if (headerLength > MAX_HEADER || PREFIX + headerLength + 4 > bytes.length) mangled('its header reaches past its end');
+  const end = bytes.length - 4;
+  if (crc32(bytes.subarray(0, end)) !== view.getUint32(end, true)) mangled('its checksum is wrong');
+  const header = parseHeader(bytes.subarray(PREFIX, PREFIX + headerLength));
+  if (
+    header.fingerprint !== owner.fingerprint ||
+    JSON.stringify(header.fields) !== JSON.stringify(fieldsOf(owner.layout))
+  ) {
+    throw new MambaError(
+      'STATE_MODEL',
+      `the saved state belongs to another model (${header.model} ${header.fingerprint}); this one is ` +
+        `${owner.model} ${owner.fingerprint}. Load it with the model, dtype and adapter that made it.`,
+      { expected: owner.fingerprint, found: header.fingerprint },
+    );
+  }
+  const { position } = header;
+  if (typeof position !== 'number' || !Number.isSafeInteger(position) || position < 0)
+    return mangled('its position is no count');
+  if (end - PREFIX - headerLength !== 4 * owner.layout.length) mangled('its length does not fit the model');
+  const values = new Float32Array(owner.layout.length);
+  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(PREFIX + headerLength + 4 * i, true);
+  return { position, values };
+}
