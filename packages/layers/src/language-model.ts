@@ -113,9 +113,8 @@ export class LoadedLanguageModel implements LanguageModel {
       const count = weight.shape.reduce((product, axis) => product * axis, 1);
       parameters += count;
       weightBytes += weight.bytes;
-      const entry = (dtypes[weight.dtype] ??= { tensors: 0, bytes: 0 });
-      entry.tensors++;
-      entry.bytes += weight.bytes;
+      const { tensors, bytes } = dtypes[weight.dtype] ?? { tensors: 0, bytes: 0 };
+      dtypes[weight.dtype] = { tensors: tensors + 1, bytes: bytes + weight.bytes };
       if (weight.role === 'matrix' && weight !== head && weight !== embedding) flops += 2 * count;
     }
     return {

@@ -36,7 +36,8 @@ const deltaBias = (uniform: () => number): number => {
   return delta + Math.log(-Math.expm1(-delta));
 };
 
-export interface MambaMixerParameters {
+/** A type alias, not an interface, so that it is a `ParameterTree`. */
+export type MambaMixerParameters = {
   readonly inProj: ParameterSpec;
   readonly inProjBias: ParameterSpec | null;
   readonly conv: ParameterSpec;
@@ -48,7 +49,7 @@ export interface MambaMixerParameters {
   readonly D: ParameterSpec;
   readonly outProj: ParameterSpec;
   readonly outProjBias: ParameterSpec | null;
-}
+};
 
 export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): MambaMixerParameters {
   return {

@@ -14,18 +14,29 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   /** Applied to each element of a `vector` in f64 as it is loaded: `A = -exp(A_log)`. */
   readonly map?: (value: number) => number;
+  /** The initial value, as a file holds it (before `map`), of the element at a row-major index. */
+  readonly init: Initializer;
 }
 
-/** A `matrix` parameter, `[outputs, inputs]`. */
-export function matrix(name: string, shape: readonly [outputs: number, inputs: number]): ParameterSpec {
-  return { kind: 'parameter', name, role: 'matrix', shape };
+/** Initial value of the element at a row-major index; `uniform()` draws from [0, 1). */
+export type Initializer = (index: number, uniform: () => number) => number;
+
+/** A `matrix` parameter, `[outputs, inputs]`; unless told otherwise it starts as U(+-1 / sqrt(inputs)), as PyTorch's. */
+export function matrix(
+  name: string,
+  shape: readonly [outputs: number, inputs: number],
+  init: Initializer = (_, uniform) => (2 * uniform() - 1) / Math.sqrt(shape[1]),
+): ParameterSpec {
+  return { kind: 'parameter', name, role: 'matrix', shape, init };
 }
 
-/** A `vector` parameter of any shape. */
-export function vector(name: string, shape: readonly number[], map?: (value: number) => number): ParameterSpec {
-  return map
-    ? { kind: 'parameter', name, role: 'vector', shape, map }
-    : { kind: 'parameter', name, role: 'vector', shape };
+/** A `vector` parameter of any shape; unless told otherwise it starts as zeros. */
+export function vector(
+  name: string,
+  shape: readonly number[],
+  options: { readonly map?: (value: number) => number; readonly init?: Initializer } = {},
+): ParameterSpec {
+  return { kind: 'parameter', name, role: 'vector', shape, init: () => 0, ...options };
 }
 
 /** A loaded parameter: opaque to layers, owned by the backend that made it. */
