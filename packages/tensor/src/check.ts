@@ -239,7 +239,7 @@ export function checkLogits(x: Tensor, w: Weight, rows: Int32Array, vocabSize: n
 }
 
 /** Arguments of `upload`: as many values as the shape holds. */
-export function checkUpload(values: Float32Array, dims: readonly [number, number]): void {
+export function checkUpload(values: { readonly length: number }, dims: readonly [number, number]): void {
   if (!isCount(dims[0]) || !isCount(dims[1]) || dims[0] * dims[1] !== values.length) {
     throw shape(`upload: ${values.length} values for shape [${dims.join(', ')}]. Pass row-major values that fill it`, {
       op: 'upload',

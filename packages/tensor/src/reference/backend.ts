@@ -1,0 +1,200 @@
+import type { Backend, BackendDescription, MemoryUse, Slot } from '../backend.ts';
+import {
+  checkAdd,
+  checkCausalConv1d,
+  checkEmbedding,
+  checkLinear,
+  checkLogits,
+  checkRmsNorm,
+  checkSelectiveScan,
+  checkSlotValues,
+  checkTensor,
+  checkUpload,
+} from '../check.ts';
+import type { Tensor } from '../tensor.ts';
+import type { ParameterSpec, Weight } from '../weights.ts';
+import type { FloatArray } from './matrix.ts';
+import { ReferenceMemory } from './memory.ts';
+import { add } from './ops/add.ts';
+import { causalConv1d } from './ops/causal-conv1d.ts';
+import { embedding } from './ops/embedding.ts';
+import { linear } from './ops/linear.ts';
+import { logits } from './ops/logits.ts';
+import { rmsNorm } from './ops/rms-norm.ts';
+import { selectiveScan } from './ops/selective-scan.ts';
+
+/**
+ * The backend that says what each op means. In `f32` every result and state is rounded to f32 and sums are formed in
+ * f64; in `f64` everything is f64 throughout, which finite differences need. The methods below take and give values
+ * without a detour through f32.
+ */
+export interface ReferenceBackend extends Backend {
+  readonly precision: 'f32' | 'f64';
+  upload(values: FloatArray, shape: readonly [number, number]): Tensor;
+  /** The values of a tensor, row-major, in full precision. */
+  readExact(x: Tensor): Promise<Float64Array>;
+  /** A weight from f64 values in its logical order; `spec.map` is applied. Its `dtype` reads `f32` all the same. */
+  loadExact(spec: ParameterSpec, values: Float64Array): Weight;
+  writeSlot(slot: Slot, values: FloatArray): void;
+  readSlotExact(slot: Slot): Promise<Float64Array>;
+}
+
+/** A backend in plain TypeScript, for checking and for reading; it is not meant to be fast. */
+export function createReferenceBackend(options: { readonly precision?: 'f32' | 'f64' } = {}): ReferenceBackend {
+  const precision = options.precision ?? 'f32';
+  const memory = new ReferenceMemory(precision);
+
+  const optionalWeight = (op: string, w: Weight | null): FloatArray | null =>
+    w === null ? null : memory.weight(op, w);
+
+  /** Row-major values of a view: a copy. */
+  const gather = <A extends FloatArray>(x: Tensor, make: (length: number) => A): A => {
+    memory.assertAlive('read');
+    checkTensor('read', 'x', x);
+    const { data, offset, stride, rows, columns } = memory.matrix('read', 'x', x);
+    const out = make(rows * columns);
+    for (let t = 0; t < rows; t++) {
+      const from = offset + t * stride;
+      out.set(data.subarray(from, from + columns), t * columns); // [T, stride] -> [T, C]
+    }
+    return out;
+  };
+
+  return {
+    name: 'reference',
+    precision,
+
+    describe(): BackendDescription {
+      memory.assertAlive('describe');
+      return {
+        name: 'reference',
+        threads: 1,
+        arithmetic: precision === 'f64' ? 'TypeScript, f64 throughout' : 'TypeScript, f32 results of f64 sums',
+        ops: {
+          linear: 'reference',
+          embedding: 'reference',
+          rmsNorm: 'reference',
+          causalConv1d: 'reference',
+          selectiveScan: 'reference',
+          add: 'reference',
+          logits: 'reference',
+        },
+      };
+    },
+
+    linear(x, w, bias) {
+      memory.assertAlive('linear');
+      checkLinear(x, w, bias);
+      const input = memory.matrix('linear', 'x', x);
+      const values = memory.weight('linear', w);
+      const offsets = optionalWeight('linear', bias);
+      const y = memory.scratch(x.shape[0], w.shape[0]!); // [T, I] -> [T, O]
+      linear(input, values, offsets, y.data);
+      return y.tensor;
+    },
+
+    embedding(ids, w) {
+      memory.assertAlive('embedding');
+      checkEmbedding(ids, w);
+      const values = memory.weight('embedding', w);
+      const y = memory.scratch(ids.length, w.shape[1]!); // [T] -> [T, C]
+      embedding(ids, values, w.shape[1]!, y.data);
+      return y.tensor;
+    },
+
+    rmsNorm(x, w, eps) {
+      memory.assertAlive('rmsNorm');
+      checkRmsNorm(x, w, eps);
+      const input = memory.matrix('rmsNorm', 'x', x);
+      const scale = optionalWeight('rmsNorm', w);
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      rmsNorm(input, scale, eps, y.data);
+      return y.tensor;
+    },
+
+    causalConv1d(x, w, bias, activation, state, segments) {
+      const op = 'causalConv1d';
+      memory.assertAlive(op);
+      checkCausalConv1d(x, w, bias, state, segments);
+      const input = memory.matrix(op, 'x', x);
+      const taps = memory.weight(op, w);
+      const offsets = optionalWeight(op, bias);
+      const runs = memory.runs(op, state, segments);
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      causalConv1d(input, taps, offsets, activation, runs, y.data);
+      return y.tensor;
+    },
+
+    selectiveScan(u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, state, segments) {
+      const op = 'selectiveScan';
+      memory.assertAlive(op);
+      checkSelectiveScan(u, delta, A, B, C, D, z, deltaBias, state, segments);
+      const inputs = [
+        memory.matrix(op, 'u', u),
+        memory.matrix(op, 'delta', delta),
+        memory.weight(op, A),
+        memory.matrix(op, 'B', B),
+        memory.matrix(op, 'C', C),
+        optionalWeight(op, D),
+        z === null ? null : memory.matrix(op, 'z', z),
+        optionalWeight(op, deltaBias),
+      ] as const;
+      const runs = memory.runs(op, state, segments);
+      const y = memory.scratch(u.shape[0], u.shape[1]);
+      selectiveScan(...inputs, deltaSoftplus, runs, y.data);
+      return y.tensor;
+    },
+
+    add(a, b) {
+      memory.assertAlive('add');
+      checkAdd(a, b);
+      const left = memory.matrix('add', 'a', a);
+      const right = memory.matrix('add', 'b', b);
+      const y = memory.scratch(a.shape[0], a.shape[1]);
+      add(left, right, y.data);
+      return y.tensor;
+    },
+
+    logits(x, w, rows, vocabSize) {
+      memory.assertAlive('logits');
+      checkLogits(x, w, rows, vocabSize);
+      const input = memory.matrix('logits', 'x', x);
+      const values = memory.weight('logits', w);
+      const y = memory.scratch(rows.length, vocabSize); // [T, C] -> [rows, V]
+      logits(input, values, rows, vocabSize, y.data);
+      return y.tensor;
+    },
+
+    memory: (): MemoryUse => memory.use(),
+    createWeight: (spec, dtype) => memory.createWeight(spec, dtype),
+    loadExact: (spec, values) => memory.loadExact(spec, values),
+    freeWeight: (weight) => memory.freeWeight(weight),
+
+    createSlot: (length) => memory.createSlot(length),
+    freeSlot: (slot) => memory.freeSlot(slot),
+    copySlot(from, to) {
+      const source = memory.slot('copySlot', from);
+      const target = memory.slot('copySlot', to);
+      checkSlotValues('copySlot', to, from.length);
+      target.set(source);
+    },
+    zeroSlot(slot) {
+      memory.slot('zeroSlot', slot).fill(0);
+    },
+    readSlot: async (slot) => Float32Array.from(memory.slot('readSlot', slot)),
+    readSlotExact: async (slot) => Float64Array.from(memory.slot('readSlot', slot)),
+    writeSlot: (slot, values) => memory.writeSlot(slot, values),
+
+    upload(values, shape) {
+      memory.assertAlive('upload');
+      checkUpload(values, shape);
+      const y = memory.scratch(shape[0], shape[1]);
+      y.data.set(values);
+      return y.tensor;
+    },
+    read: async (x) => gather(x, (length) => new Float32Array(length)),
+    readExact: async (x) => gather(x, (length) => new Float64Array(length)),
+    endStep: () => memory.endStep(),
+    dispose: () => memory.dispose(),
+  };
+}

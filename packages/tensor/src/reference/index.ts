@@ -1,0 +1,10 @@
+export * from './backend.ts';
+export * from './matrix.ts';
+export { add } from './ops/add.ts';
+export { causalConv1d } from './ops/causal-conv1d.ts';
+export { embedding } from './ops/embedding.ts';
+export { linear } from './ops/linear.ts';
+export { logits } from './ops/logits.ts';
+export { rmsNorm } from './ops/rms-norm.ts';
+export { sigmoid, silu, softplus } from './ops/scalar.ts';
+export { selectiveScan } from './ops/selective-scan.ts';
