@@ -1,0 +1,88 @@
+#!/usr/bin/env node
+import { Command, CommanderError, Option } from 'commander';
+import { failWith } from './failure.ts';
+import { fraction, integer, nonNegative, positive } from './numbers.ts';
+
+// Only this file and the parser load for --help; each command's own code is imported when it runs.
+const program = new Command('mamba')
+  .description('Run, score and measure selective state space models (Mamba).')
+  .version('0.0.0')
+  .exitOverride()
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+  .showHelpAfterError('(add --help for the options)');
+
+const model = (): Option =>
+  new Option('--model <dir>', 'folder or http address of a checkpoint (default: the embedded one)');
+const backend = (): Option =>
+  new Option('--backend <name>', 'kernels to run on').choices(['auto', 'reference', 'wasm-simd']).default('auto');
+const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
+
+program
+  .command('run')
+  .description('generate text')
+  .argument('[prompt]', 'how the text begins; read from stdin where none is given and stdin is not a terminal')
+  .addOption(model())
+  .option('--max-tokens <n>', 'tokens to generate at most', integer(0), 200)
+  .option('--temperature <t>', '0 takes the likeliest token every time', nonNegative, 0.8)
+  .option('--top-k <k>', 'choose among the k likeliest tokens; 0 for no limit', integer(0), 0)
+  .option('--top-p <p>', 'choose among the likeliest tokens of together probability p', fraction, 1)
+  .option('--min-p <p>', 'drop tokens less likely than p times the likeliest', fraction, 0)
+  .option('--repetition-penalty <r>', 'above 1: shy away from tokens that came before', positive, 1)
+  .option('--seed <s>', 'the same seed gives the same text (default: random)', integer(0))
+  .option(
+    '--stop <text>',
+    'end before this text; may be given several times',
+    (text: string, all: string[]) => [...all, text],
+    [],
+  )
+  .addOption(backend())
+  .addOption(json())
+  .action(async (prompt, options) => (await import('./commands/run.ts')).run(prompt, options));
+
+program
+  .command('score')
+  .description('how well a model predicts a text, in nats per token')
+  .addOption(model())
+  .option('--text <file>', 'a UTF-8 text')
+  .option('--ids <file>', 'a JSON array of token ids')
+  .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
+  .option('--logits <file>', 'write f32 logits [tokens, vocab_size] as safetensors')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./commands/score.ts')).score(options));
+
+program
+  .command('bench')
+  .description('measure speed against the limits of this machine')
+  .addOption(model())
+  .option('--random <size>', 'random weights of a published size, such as mamba-130m')
+  .addOption(new Option('--dtype <dtype>', 'of random weights').choices(['f32', 'f16', 'bf16']).default('f16'))
+  .option('--prompt-tokens <n>', 'tokens of the prompt', integer(1), 512)
+  .option('--gen-tokens <n>', 'tokens to decode after it', integer(1), 128)
+  .option('--repeat <n>', 'measurements of each figure', integer(1), 5)
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./commands/bench.ts')).bench(options));
+
+program
+  .command('tokenize')
+  .description('text to token ids')
+  .argument('[text]', 'read from stdin where none is given')
+  .addOption(model())
+  .addOption(json())
+  .action(async (text, options) => (await import('./commands/tokenize.ts')).tokenize(text, options));
+
+program
+  .command('show')
+  .description('what a checkpoint is: architecture, parameters, dtypes, memory')
+  .argument('[model]', 'folder or http address of a checkpoint (default: the embedded one)')
+  .addOption(json())
+  .action(async (source, options) => (await import('./commands/show.ts')).show(source, options));
+
+try {
+  if (process.argv.length <= 2) program.help();
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else failWith(error);
+}

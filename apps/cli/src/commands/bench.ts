@@ -1,0 +1,135 @@
+import { measureLimits } from '@mamba-ts/kernels';
+import {
+  findArchitecture,
+  findPreset,
+  type LoadedLanguageModel,
+  loadLanguageModel,
+  randomWeights,
+} from '@mamba-ts/layers';
+import type { DType } from '@mamba-ts/tensor';
+import { createBackend } from 'mamba-ts';
+import { openNodeSource } from 'mamba-ts/node';
+import { interruptible, UsageError } from '../failure.ts';
+import { type ModelOptions, modelSource, printJson } from '../model.ts';
+import { note } from '../progress.ts';
+
+interface BenchOptions extends ModelOptions {
+  readonly random?: string;
+  readonly dtype: DType;
+  readonly promptTokens: number;
+  readonly genTokens: number;
+  readonly repeat: number;
+  readonly json?: boolean;
+}
+
+interface Summary {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+function summarize(values: readonly number[]): Summary {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return { median, min: sorted[0]!, max: sorted.at(-1)! };
+}
+
+async function loadFor(options: BenchOptions, signal: AbortSignal): Promise<LoadedLanguageModel> {
+  const backend = await createBackend(options.backend);
+  if (options.random !== undefined) {
+    const { architecture, config } = await findPreset(options.random);
+    const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
+    return loadLanguageModel(architecture, config, randomWeights(tree, options.dtype, 1), backend, { signal });
+  }
+  const opened = await openNodeSource(await modelSource(options.model), signal);
+  const architecture = await findArchitecture(opened.config);
+  return loadLanguageModel(architecture, opened.config as Record<string, unknown>, opened.weights, backend, { signal });
+}
+
+/** Any ids do: speed does not depend on them. */
+const promptOf = (length: number, vocabSize: number): Int32Array =>
+  Int32Array.from({ length }, (_, i) => (i * 7919 + 13) % vocabSize);
+
+async function measureOnce(model: LoadedLanguageModel, options: BenchOptions, signal: AbortSignal) {
+  const { promptTokens, genTokens } = options;
+  const prompt = promptOf(promptTokens, model.vocabSize);
+  const state = model.createState();
+  const started = performance.now();
+  for (let at = 0; at < promptTokens; at += model.maxChunk) {
+    signal.throwIfAborted();
+    const piece = prompt.subarray(at, at + model.maxChunk);
+    await model.forward(piece, state, at + model.maxChunk >= promptTokens ? 'last' : 'none');
+  }
+  const prefilled = performance.now();
+  const id = new Int32Array(1);
+  for (let i = 0; i < genTokens; i++) {
+    signal.throwIfAborted();
+    id[0] = prompt[i % promptTokens]!;
+    await model.forward(id, state, 'last');
+  }
+  const decoded = performance.now();
+  state.dispose();
+  return { prefill: (1000 * promptTokens) / (prefilled - started), decode: (1000 * genTokens) / (decoded - prefilled) };
+}
+
+/** `mamba bench`: speed, and how near it comes to what this machine can do in the same process. */
+export async function bench(options: BenchOptions): Promise<void> {
+  if (options.random !== undefined && options.model !== undefined)
+    throw new UsageError('give --model or --random, not both');
+  await interruptible(async (signal) => {
+    const loadMs: number[] = [];
+    let model: LoadedLanguageModel | null = null;
+    for (let i = 0; i < options.repeat; i++) {
+      model?.dispose();
+      model?.backend.dispose();
+      const started = performance.now();
+      model = await loadFor(options, signal);
+      loadMs.push(performance.now() - started);
+    }
+    const loaded = model!;
+    // Once unmeasured: the engine's optimising tier compiles the kernels meanwhile.
+    await measureOnce(loaded, { ...options, promptTokens: Math.min(options.promptTokens, 64), genTokens: 16 }, signal);
+    const runs = [];
+    const limits = [];
+    for (let i = 0; i < options.repeat; i++) {
+      limits.push(await measureLimits());
+      runs.push(await measureOnce(loaded, options, signal));
+      note(
+        `run ${i + 1} of ${options.repeat}: prefill ${runs[i]!.prefill.toFixed(1)}, decode ${runs[i]!.decode.toFixed(1)} tokens/s`,
+      );
+    }
+    const prefill = summarize(runs.map((run) => run.prefill));
+    const decode = summarize(runs.map((run) => run.decode));
+    const readGbS = summarize(limits.map((limit) => limit.readGbS)).median;
+    const f32GflopS = summarize(limits.map((limit) => limit.f32GflopS)).median;
+    const { decodeBytes, flopsPerToken, flopsHead, parameters, stateBytes } = loaded.summary();
+    const peak = process.resourceUsage().maxRSS / 1024;
+    const report = {
+      model: options.random ?? (await modelSource(options.model)),
+      backend: loaded.backend.describe().name,
+      threads: loaded.backend.describe().threads,
+      parameters,
+      state_bytes: stateBytes,
+      load_ms: summarize(loadMs),
+      prefill_tok_s: prefill,
+      decode_tok_s: decode,
+      peak_mb: summarize([peak]),
+      limits: { read_gb_s: readGbS, f32_gflop_s: f32GflopS },
+      ratio_decode: (decodeBytes * decode.median) / (1e9 * readGbS),
+      ratio_prefill: ((flopsPerToken + flopsHead / options.promptTokens) * prefill.median) / (1e9 * f32GflopS),
+    };
+    if (options.json) printJson(report);
+    else {
+      const line = (name: string, { median, min, max }: Summary, unit: string): string =>
+        `${name.padEnd(10)}${median.toFixed(1).padStart(9)} ${unit}   (${min.toFixed(1)} to ${max.toFixed(1)})\n`;
+      process.stdout.write(
+        `${line('load', report.load_ms, 'ms')}${line('prefill', prefill, 'tokens/s')}${line('decode', decode, 'tokens/s')}` +
+          `decode uses ${(100 * report.ratio_decode).toFixed(0)} % of this machine's ${readGbS.toFixed(1)} GB/s, ` +
+          `prefill ${(100 * report.ratio_prefill).toFixed(0)} % of its ${f32GflopS.toFixed(1)} GFLOP/s (WebAssembly, one thread)\n`,
+      );
+    }
+    loaded.dispose();
+    loaded.backend.dispose();
+  });
+}

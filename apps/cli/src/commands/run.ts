@@ -1,0 +1,81 @@
+import type { GenerationResult } from 'mamba-ts';
+import { interruptible } from '../failure.ts';
+import { load, type ModelOptions, printJson, readStdin } from '../model.ts';
+import { note, ProgressBar } from '../progress.ts';
+
+interface RunOptions extends ModelOptions {
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  readonly seed?: number;
+  readonly stop: string[];
+  readonly json?: boolean;
+}
+
+const DEFAULT_PROMPT = 'ROMEO:';
+
+const perSecond = (tokens: number, ms: number): number => (tokens > 0 && ms > 0 ? (1000 * tokens) / ms : 0);
+
+/** `mamba run [PROMPT]`: prompt and text on stdout as they come, speed on stderr. */
+export async function run(argument: string | undefined, options: RunOptions): Promise<void> {
+  const piped = argument === undefined && !process.stdin.isTTY ? await readStdin() : '';
+  const prompt = argument ?? (piped === '' ? DEFAULT_PROMPT : piped);
+  await interruptible(async (signal) => {
+    const model = await load(options, signal);
+    if (!options.json) process.stdout.write(prompt);
+    const bar = new ProgressBar('reading the prompt');
+    const stream = model.stream(prompt, {
+      maxTokens: options.maxTokens,
+      temperature: options.temperature,
+      topK: options.topK,
+      topP: options.topP,
+      minP: options.minP,
+      repetitionPenalty: options.repetitionPenalty,
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+      stop: options.stop,
+      signal,
+      onProgress: ({ done, total }) => (done === total ? bar.end() : bar.update(done, total)),
+    });
+    let result: GenerationResult;
+    for (;;) {
+      const step = await stream.next();
+      if (step.done) {
+        result = step.value;
+        break;
+      }
+      if (!options.json) process.stdout.write(step.value);
+    }
+    const { info } = model;
+    const prefillSpeed = perSecond(result.prefillTokens, result.prefillMs);
+    const decodeSpeed = perSecond(result.decodeTokens, result.decodeMs);
+    if (options.json) {
+      printJson({
+        model: info.name,
+        prompt,
+        text: result.text,
+        tokens: result.ids.length,
+        ids: result.ids,
+        stop_reason: result.stopReason,
+        seed: result.seed,
+        load_ms: info.loadMs,
+        prefill_tokens: result.prefillTokens,
+        prefill_tok_s: prefillSpeed,
+        decode_tokens: result.decodeTokens,
+        decode_tok_s: decodeSpeed,
+        backend: info.backend.name,
+        threads: info.backend.threads,
+      });
+    } else {
+      process.stdout.write('\n');
+      note(
+        `\n${info.name} on ${info.backend.name}: loaded in ${info.loadMs.toFixed(0)} ms, ` +
+          `${result.prefillTokens} prompt tokens at ${prefillSpeed.toFixed(0)} tokens/s, ` +
+          `${result.ids.length} generated at ${decodeSpeed.toFixed(0)} tokens/s (seed ${result.seed})`,
+      );
+    }
+    await model.dispose();
+  });
+}

@@ -1,0 +1,22 @@
+import { MambaError } from '@mamba-ts/tensor';
+import { Tokenizer } from 'mamba-ts';
+import { openNodeSource } from 'mamba-ts/node';
+import { interruptible } from '../failure.ts';
+import { modelSource, printJson, readStdin } from '../model.ts';
+
+/** `mamba tokenize [TEXT]`: ids and the text of each; the weights are not read. */
+export async function tokenize(
+  argument: string | undefined,
+  options: { model?: string; json?: boolean },
+): Promise<void> {
+  await interruptible(async (signal) => {
+    const text = argument ?? (await readStdin());
+    const opened = await openNodeSource(await modelSource(options.model), signal);
+    if (!opened.tokenizerJson) throw new MambaError('NO_TOKENIZER', `${opened.name} has no tokenizer.json`);
+    const tokenizer = Tokenizer.fromJSON(opened.tokenizerJson);
+    const ids = tokenizer.encode(text);
+    if (options.json)
+      printJson({ model: opened.name, text, ids, tokens: ids.map((id) => tokenizer.idToToken(id) ?? null) });
+    else process.stdout.write(`${ids.join(' ')}\n`);
+  });
+}

@@ -1,0 +1,24 @@
+import { InvalidArgumentError } from 'commander';
+
+/** A parser of whole numbers of at least `low`. */
+export const integer =
+  (low: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < low) {
+      throw new InvalidArgumentError(`expected a whole number of at least ${low}, found "${text}".`);
+    }
+    return value;
+  };
+
+const number = (accept: (value: number) => boolean, expected: string) => (text: string) => {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || !accept(value)) {
+    throw new InvalidArgumentError(`expected ${expected}, found "${text}".`);
+  }
+  return value;
+};
+
+export const nonNegative: (text: string) => number = number((value) => value >= 0, 'a number of at least 0');
+export const positive: (text: string) => number = number((value) => value > 0, 'a number above 0');
+export const fraction: (text: string) => number = number((value) => value >= 0 && value <= 1, 'a number from 0 to 1');

@@ -1,0 +1,8 @@
+// What the browser's and Node's entry have in common.
+export type { LanguageModel, State } from '@mamba-ts/layers';
+export { supportedModelTypes } from '@mamba-ts/layers';
+export { type BackendDescription, isMambaError, MambaError, type MemoryUse } from '@mamba-ts/tensor';
+export { Tokenizer } from '@mamba-ts/tokenizer';
+export { backendNames, createBackend } from './backends.ts';
+export { LocalModel, loadLocalModel } from './local-model.ts';
+export type * from './types.ts';

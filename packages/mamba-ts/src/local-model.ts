@@ -1,0 +1,130 @@
+import { generateText, score } from '@mamba-ts/generate';
+import { type ConfigJson, findArchitecture, type LoadedLanguageModel, loadLanguageModel } from '@mamba-ts/layers';
+import type { OpenedModel } from '@mamba-ts/loaders';
+import { type Backend, MambaError, type MemoryUse } from '@mamba-ts/tensor';
+import { Tokenizer } from '@mamba-ts/tokenizer';
+import { createBackend } from './backends.ts';
+import type {
+  GenerateOptions,
+  GenerationResult,
+  LoadOptions,
+  MambaModel,
+  ModelInfo,
+  ScoreOptions,
+  ScoreResult,
+  TextStream,
+} from './types.ts';
+
+/** Used unless told otherwise: lively, and rarely off the rails. */
+const DEFAULT_TEMPERATURE = 0.8;
+
+/** Chosen once per generation where the caller names no seed, and reported. */
+const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
+
+/** A model in this thread: the place where all packages meet. */
+export class LocalModel implements MambaModel {
+  readonly info: ModelInfo;
+  /** The model underneath, for those who want states and logits. */
+  readonly languageModel: LoadedLanguageModel;
+  readonly #tokenizer: Tokenizer | null;
+  readonly #backend: Backend;
+
+  constructor(info: ModelInfo, model: LoadedLanguageModel, tokenizer: Tokenizer | null, backend: Backend) {
+    this.info = info;
+    this.languageModel = model;
+    this.#tokenizer = tokenizer;
+    this.#backend = backend;
+  }
+
+  /** Throws `NO_TOKENIZER` where the folder has no tokenizer.json. */
+  get tokenizer(): Tokenizer {
+    if (!this.#tokenizer) {
+      throw new MambaError('NO_TOKENIZER', `${this.info.name} has no tokenizer.json: pass token ids instead of text`);
+    }
+    return this.#tokenizer;
+  }
+
+  async *stream(prompt: string | readonly number[], options: GenerateOptions = {}): TextStream {
+    const { onProgress, ...rest } = options;
+    const seed = options.seed ?? randomSeed();
+    const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
+    const { bosTokenId } = this.languageModel;
+    const pieces = generateText(this.languageModel, ids, this.tokenizer.createDecoder(), {
+      temperature: DEFAULT_TEMPERATURE,
+      ...rest,
+      seed,
+      ...(bosTokenId === null ? {} : { bosId: bosTokenId }),
+      ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
+    });
+    const { text, ids: generated, stopReason, prefillTokens, prefillMs, decodeTokens, decodeMs } = yield* pieces;
+    return { text, ids: generated, stopReason, seed, prefillTokens, prefillMs, decodeTokens, decodeMs };
+  }
+
+  async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerationResult> {
+    return drain(this.stream(prompt, options));
+  }
+
+  async score(text: string | readonly number[], options: ScoreOptions = {}): Promise<ScoreResult> {
+    const { onProgress, ...rest } = options;
+    const ids = typeof text === 'string' ? this.tokenizer.encode(text) : text;
+    const { tokens, scored, nats } = await score(this.languageModel, ids, {
+      ...rest,
+      ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
+    });
+    return { tokens, scored, nats };
+  }
+
+  async tokenize(text: string): Promise<number[]> {
+    return this.tokenizer.encode(text);
+  }
+
+  async detokenize(ids: readonly number[]): Promise<string> {
+    return this.tokenizer.decode(ids);
+  }
+
+  async memory(): Promise<MemoryUse> {
+    return this.#backend.memory();
+  }
+
+  async dispose(): Promise<void> {
+    this.languageModel.dispose();
+    this.#backend.dispose();
+  }
+}
+
+/** Runs a stream to its end. */
+export async function drain(stream: TextStream): Promise<GenerationResult> {
+  for (;;) {
+    const step = await stream.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** Loads an opened checkpoint into this thread. */
+export async function loadLocalModel(opened: OpenedModel, options: LoadOptions = {}): Promise<LocalModel> {
+  const started = performance.now();
+  const { onProgress, signal } = options;
+  const architecture = await findArchitecture(opened.config);
+  const backend = await createBackend(options.backend);
+  try {
+    const model = await loadLanguageModel(architecture, opened.config as ConfigJson, opened.weights, backend, {
+      signal,
+      onProgress: onProgress && ((done, total) => onProgress({ phase: 'weights', done, total })),
+    });
+    const tokenizer = opened.tokenizerJson ? Tokenizer.fromJSON(opened.tokenizerJson) : null;
+    const { modelType, ...summary } = model.summary();
+    const info: ModelInfo = {
+      name: opened.name,
+      architecture: modelType,
+      vocabSize: model.vocabSize,
+      ...summary,
+      files: opened.files,
+      backend: backend.describe(),
+      loadMs: performance.now() - started,
+    };
+    return new LocalModel(info, model, tokenizer, backend);
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,42 @@
+import { Worker } from 'node:worker_threads';
+import { loadLocalModel } from './local-model.ts';
+import { openNodeSource } from './node/source.ts';
+import { loadRemoteModel } from './remote-model.ts';
+import type { LoadOptions, MambaModel } from './types.ts';
+import { clientOf } from './worker-client.ts';
+
+export * from './exports.ts';
+export { openNodeSource };
+
+/** The path or address of a model folder, or the files of one. */
+export type ModelSource = string | URL | Iterable<File>;
+
+/**
+ * Loads a model, in a worker thread unless told otherwise. Throws typed errors (`isMambaError`): `FILE_MISSING`,
+ * `MODEL_TYPE`, `TENSOR_SHAPE`, `OUT_OF_MEMORY`, ...; the signal's reason where it is aborted.
+ */
+export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
+  const wire = typeof source === 'string' ? source : source instanceof URL ? source.href : [...source];
+  if (options.worker === false) return loadLocalModel(await openNodeSource(wire, options.signal), options);
+  const worker = new Worker(new URL('./node/worker.ts', import.meta.url));
+  const client = clientOf(
+    {
+      post: (message) => worker.postMessage(message),
+      listen: (onMessage) => worker.on('message', onMessage),
+    },
+    (fail) => {
+      worker.on('error', fail);
+      worker.on('exit', (code) => fail(new Error(`exit code ${code}`)));
+    },
+  );
+  return loadRemoteModel(
+    {
+      client,
+      terminate: async () => {
+        await worker.terminate();
+      },
+    },
+    wire,
+    options,
+  );
+}

@@ -1,0 +1,138 @@
+import { drain } from './local-model.ts';
+import type { Client } from './rpc.ts';
+import type { Prompt, WireSource } from './serve-model.ts';
+import type {
+  GenerateOptions,
+  GenerationResult,
+  LoadOptions,
+  MambaModel,
+  ModelInfo,
+  Progress,
+  ScoreOptions,
+  ScoreResult,
+  TextStream,
+} from './types.ts';
+
+/** A worker with a client for it. */
+export interface ModelWorker {
+  readonly client: Client;
+  terminate(): Promise<void>;
+}
+
+type StreamEvent = { readonly piece: string } | { readonly progress: Progress };
+type ScoreEvent = { readonly start: number; readonly logits: Float32Array } | { readonly progress: Progress };
+
+/** A model in a worker: the same interface, by messages. */
+class RemoteModel implements MambaModel {
+  readonly info: ModelInfo;
+  readonly #worker: ModelWorker;
+
+  constructor(info: ModelInfo, worker: ModelWorker) {
+    this.info = info;
+    this.#worker = worker;
+  }
+
+  async *stream(prompt: Prompt, options: GenerateOptions = {}): TextStream {
+    const { onProgress, signal, ...rest } = options;
+    const stop = new AbortController();
+    const pieces: string[] = [];
+    let wake = (): void => {};
+    let result: GenerationResult | null = null;
+    let failure: { error: unknown } | null = null;
+    const ended = this.#worker.client
+      .call<GenerationResult, StreamEvent>(
+        'generate',
+        { prompt, options: rest },
+        {
+          signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+          onEvent: (event) => {
+            if ('progress' in event) onProgress?.(event.progress);
+            else pieces.push(event.piece);
+            wake();
+          },
+        },
+      )
+      .then(
+        (value) => {
+          result = value;
+        },
+        (error) => {
+          failure = { error };
+        },
+      )
+      .finally(() => wake());
+    try {
+      for (;;) {
+        while (pieces.length > 0) yield pieces.shift()!;
+        if (result) return result;
+        if (failure) throw (failure as { error: unknown }).error;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      // A consumer that leaves early stops the worker too; it is idle again when this returns.
+      stop.abort();
+      await ended;
+    }
+  }
+
+  generate(prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
+    return drain(this.stream(prompt, options));
+  }
+
+  async score(text: Prompt, options: ScoreOptions = {}): Promise<ScoreResult> {
+    const { onProgress, onLogits, signal, ...rest } = options;
+    let delivered: Promise<unknown> = Promise.resolve();
+    const result = await this.#worker.client.call<ScoreResult, ScoreEvent>(
+      'score',
+      { text, options: rest, wantLogits: onLogits !== undefined },
+      {
+        signal,
+        onEvent: (event) => {
+          if ('progress' in event) onProgress?.(event.progress);
+          else delivered = delivered.then(() => onLogits?.(event.start, event.logits));
+        },
+      },
+    );
+    await delivered;
+    return result;
+  }
+
+  tokenize(text: string): Promise<number[]> {
+    return this.#worker.client.call('tokenize', text);
+  }
+
+  detokenize(ids: readonly number[]): Promise<string> {
+    return this.#worker.client.call('detokenize', [...ids]);
+  }
+
+  memory(): ReturnType<MambaModel['memory']> {
+    return this.#worker.client.call('memory', null);
+  }
+
+  async dispose(): Promise<void> {
+    await this.#worker.client.call('dispose', null);
+    await this.#worker.terminate();
+  }
+}
+
+/** Loads a checkpoint in `worker`; where that fails the worker is ended. */
+export async function loadRemoteModel(
+  worker: ModelWorker,
+  source: WireSource,
+  options: LoadOptions,
+): Promise<MambaModel> {
+  const { onProgress, signal, backend } = options;
+  try {
+    const info = await worker.client.call<ModelInfo, Progress>(
+      'load',
+      { source, options: backend === undefined ? {} : { backend } },
+      { signal, onEvent: (progress) => onProgress?.(progress) },
+    );
+    return new RemoteModel(info, worker);
+  } catch (error) {
+    await worker.terminate();
+    throw error;
+  }
+}

@@ -1,0 +1,49 @@
+import type { OpenedModel } from '@mamba-ts/loaders';
+import { type LocalModel, loadLocalModel } from './local-model.ts';
+import { type Port, serve } from './rpc.ts';
+import type { GenerateOptions, LoadOptions, Progress, ScoreOptions } from './types.ts';
+
+/** What crosses to the worker to open a checkpoint: anything that structured cloning can carry. */
+export type WireSource = string | readonly File[];
+
+/** Opens a checkpoint where the worker runs. */
+export type OpenSource = (source: WireSource, signal?: AbortSignal) => Promise<OpenedModel>;
+
+export type Prompt = string | readonly number[];
+
+/** The worker's side: one model behind a port. */
+export function serveModel(port: Port, open: OpenSource): void {
+  let model: LocalModel;
+  serve(port, {
+    async load({ source, options }: { source: WireSource; options: LoadOptions }, emit, signal) {
+      const onProgress = (progress: Progress): void => emit(progress);
+      model = await loadLocalModel(await open(source, signal), { ...options, signal, onProgress });
+      return model.info;
+    },
+    async generate({ prompt, options }: { prompt: Prompt; options: GenerateOptions }, emit, signal) {
+      const onProgress = (progress: Progress): void => emit({ progress });
+      const stream = model.stream(prompt, { ...options, signal, onProgress });
+      for (;;) {
+        const step = await stream.next();
+        if (step.done) return step.value;
+        emit({ piece: step.value });
+      }
+    },
+    async score(
+      { text, options, wantLogits }: { text: Prompt; options: ScoreOptions; wantLogits: boolean },
+      emit,
+      signal,
+    ) {
+      return model.score(text, {
+        ...options,
+        signal,
+        onProgress: (progress) => emit({ progress }),
+        ...(wantLogits ? { onLogits: (start, logits) => emit({ start, logits: logits.slice() }) } : {}),
+      });
+    },
+    tokenize: (text: string) => model.tokenize(text),
+    detokenize: (ids: readonly number[]) => model.detokenize(ids),
+    memory: () => model.memory(),
+    dispose: () => model.dispose(),
+  });
+}

@@ -1,0 +1,115 @@
+import type { BackendDescription, MemoryUse } from '@mamba-ts/tensor';
+
+/** Which kernels run the model; `auto` takes the fastest that this machine can run. */
+export type BackendName = 'auto' | 'reference' | 'wasm-simd';
+
+export interface Progress {
+  readonly phase: 'weights' | 'prompt';
+  /** Bytes of weights, or tokens of the prompt. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface LoadOptions {
+  readonly backend?: BackendName;
+  /** Run the model in a worker, so that the caller's thread stays free; true unless told otherwise. */
+  readonly worker?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** What a loaded model is. */
+export interface ModelInfo {
+  readonly name: string;
+  readonly architecture: string;
+  readonly parameters: number;
+  readonly vocabSize: number;
+  /** Tensors and bytes in memory by dtype. */
+  readonly dtypes: Readonly<Record<string, { readonly tensors: number; readonly bytes: number }>>;
+  readonly weightBytes: number;
+  /** Bytes of one sequence's state, however long its text. */
+  readonly stateBytes: number;
+  /** Bytes of weights read per decoded token. */
+  readonly decodeBytes: number;
+  /** 2 x the non-embedding weights: operations per prompt token; the head's per prompt come on top. */
+  readonly flopsPerToken: number;
+  readonly flopsHead: number;
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+  readonly backend: BackendDescription;
+  readonly loadMs: number;
+}
+
+/** How to choose each token, and when to stop. Every field has the meaning it has in Hugging Face transformers. */
+export interface GenerateOptions {
+  /** Tokens to generate at most; 256 unless told otherwise. */
+  readonly maxTokens?: number;
+  /** 0 takes the likeliest token every time; 0.8 unless told otherwise. */
+  readonly temperature?: number;
+  /** Choose among the K likeliest tokens; 0 for no limit. */
+  readonly topK?: number;
+  /** Choose among the likeliest tokens that together have probability P. */
+  readonly topP?: number;
+  /** Drop tokens less likely than P times the likeliest. */
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+  /** Added to the logits, by token id. */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** The same seed gives the same tokens; a random one unless told otherwise, reported in the result. */
+  readonly seed?: number;
+  /** Texts that end the generation; they are not part of the result. */
+  readonly stop?: string | readonly string[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface GenerationResult {
+  /** The generated part only. */
+  readonly text: string;
+  readonly ids: readonly number[];
+  /** `length`: maxTokens reached; `stop`: a stop text; `eos`: the model ended it. */
+  readonly stopReason: 'length' | 'stop' | 'eos';
+  readonly seed: number;
+  readonly prefillTokens: number;
+  readonly prefillMs: number;
+  readonly decodeTokens: number;
+  readonly decodeMs: number;
+}
+
+/** The pieces of text as they come; its return value, for those who call `next()` themselves, is the result. */
+export type TextStream = AsyncGenerator<string, GenerationResult, void>;
+
+export interface ScoreOptions {
+  /** Reset the state before inputs 0, N, 2N, ...; carried through the whole text unless told otherwise. */
+  readonly window?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  /** The logits of every token, f32 `[rows, vocabSize]` piece by piece, in order; valid during the call. */
+  readonly onLogits?: (start: number, logits: Float32Array) => void | Promise<void>;
+}
+
+export interface ScoreResult {
+  readonly tokens: number;
+  /** Tokens that were predicted: all but the first. */
+  readonly scored: number;
+  /** Sum of -ln p(token | tokens before). */
+  readonly nats: number;
+}
+
+/** A model that is ready to run, in this thread or in a worker. */
+export interface MambaModel {
+  readonly info: ModelInfo;
+  /** Generates text from a prompt (or from token ids), piece by piece. */
+  stream(prompt: string | readonly number[], options?: GenerateOptions): TextStream;
+  /** The same, all at once. */
+  generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<GenerationResult>;
+  /** How well the model predicts a text (or token ids). */
+  score(text: string | readonly number[], options?: ScoreOptions): Promise<ScoreResult>;
+  tokenize(text: string): Promise<number[]>;
+  detokenize(ids: readonly number[]): Promise<string>;
+  /** Bytes in use now. */
+  memory(): Promise<MemoryUse>;
+  /** Frees the weights and ends the worker. */
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,18 @@
+import { MambaError } from '@mamba-ts/tensor';
+import { Client, type Port } from './rpc.ts';
+
+/** A client for a worker that has just been started. */
+export function clientOf(port: Port, onFailure: (fail: (error: Error) => void) => void): Client {
+  const client = new Client(port);
+  onFailure((cause) =>
+    client.end(
+      new MambaError(
+        'WORKER_DIED',
+        `the worker that ran the model ended: ${cause.message}. Load the model again.`,
+        {},
+        { cause },
+      ),
+    ),
+  );
+  return client;
+}
