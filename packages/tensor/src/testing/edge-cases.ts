@@ -1,0 +1,149 @@
+import type { OpName } from '../backend.ts';
+import type { DType } from '../dtype.ts';
+import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase } from './cases.ts';
+import type { Random } from './random.ts';
+import { convCase, scanCase } from './sequence-ops.ts';
+import { chunkedPlan, type SequenceCase } from './sequences.ts';
+
+/** Widths that do not divide a lane, a vector or a block, on both sides of each border. */
+export const WIDTHS: readonly number[] = [1, 3, 5, 7, 8, 9, 15, 17, 31, 33];
+/** Around one vector of 16. */
+export const STATE_SIZES: readonly number[] = [1, 15, 16, 17];
+/** A length that backends may cut work into. */
+export const CHUNK = 64;
+const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16'];
+const NONE = { left: 0, right: 0 };
+const BOTH = { left: 3, right: 2 };
+
+/** Nothing, one row, two, on both sides of the taps, and on both sides of a chunk. */
+const lengthsFor = (taps: number): number[] => [
+  ...new Set([0, 1, 2, taps - 1, taps, taps + 1, CHUNK - 1, CHUNK, CHUNK + 1]),
+];
+
+/** Each op at the sizes where kernels go wrong. */
+export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<OpCase>>> = {
+  *linear(random) {
+    for (const dtype of DTYPES) {
+      for (const inputs of WIDTHS) {
+        for (const outputs of WIDTHS) {
+          const rows = random.integer(0, 9);
+          yield linearCase(random, rows, inputs, outputs, dtype, outputs % 2 === 1, rows % 2 ? BOTH : NONE);
+        }
+      }
+      for (const rows of [0, 1, 2, 3, 4, 5, 7, 8, 9, CHUNK - 1, CHUNK, CHUNK + 1]) {
+        yield linearCase(random, rows, 33, 31, dtype, true, BOTH);
+        yield linearCase(random, rows, CHUNK, CHUNK, dtype, false, NONE);
+      }
+      yield linearCase(random, 3, 520, 130, dtype, false, NONE);
+    }
+  },
+  *embedding(random) {
+    for (const dtype of DTYPES) {
+      for (const channels of WIDTHS) {
+        for (const tokens of [0, 1, 2, CHUNK + 1]) yield embeddingCase(random, tokens, 37, channels, dtype);
+      }
+    }
+  },
+  *rmsNorm(random) {
+    for (const channels of [...WIDTHS, 130]) {
+      for (const rows of [0, 1, 2, CHUNK + 1]) {
+        for (const pad of [NONE, BOTH]) yield rmsNormCase(random, rows, channels, 1e-5, rows !== 2, pad);
+      }
+    }
+  },
+  *causalConv1d(random) {
+    for (const taps of [1, 2, 3, 4]) {
+      for (const length of lengthsFor(taps)) {
+        for (const channels of WIDTHS) {
+          yield convCase(random, {
+            channels,
+            taps,
+            bias: channels % 3 !== 0,
+            activation: length % 2 ? 'silu' : 'none',
+            sequences: [{ length, resets: channels % 2 ? [] : [0] }],
+            packed: channels > 8,
+          });
+        }
+      }
+    }
+  },
+  *selectiveScan(random) {
+    for (const states of STATE_SIZES) {
+      for (const length of [0, 1, 2, CHUNK - 1, CHUNK, CHUNK + 1]) {
+        for (const channels of length > 2 ? [1, 5, 9, 17] : WIDTHS) {
+          yield scanCase(random, {
+            channels,
+            states,
+            skip: length !== 1,
+            gate: channels % 3 !== 0,
+            bias: states !== 15,
+            softplus: length !== 2,
+            sequences: [{ length, resets: channels === 5 ? [0] : [] }],
+            packed: channels % 2 === 1,
+          });
+        }
+      }
+    }
+  },
+  *add(random) {
+    for (const channels of WIDTHS) {
+      for (const rows of [0, 1, 2, CHUNK + 1]) yield addCase(random, rows, channels, NONE, rows === 2 ? BOTH : NONE);
+    }
+  },
+  *logits(random) {
+    for (const dtype of DTYPES) {
+      for (const vocabulary of WIDTHS) {
+        for (const padded of [0, 7]) {
+          const asked = Int32Array.from([[], [4], [0, 4, 4, 2]][vocabulary % 3]!);
+          yield logitsCase(random, 5, 33, vocabulary, padded, dtype, asked, padded ? BOTH : NONE);
+        }
+      }
+    }
+  },
+};
+
+/** Several sequences of different lengths in one call, one of them empty, one reset midway, one after its end. */
+const RAGGED = [
+  { length: 5 },
+  { length: 0 },
+  { length: CHUNK + 1, resets: [0] },
+  { length: 1 },
+  { length: 9, resets: [4] },
+  { length: 3, resets: [3] },
+  { length: 0, resets: [0] },
+];
+
+/** The two sequence ops on ragged batches with carried states. */
+export function raggedCases(random: Random): SequenceCase[] {
+  const scan = { channels: 9, skip: true, gate: true, bias: true, softplus: true, sequences: RAGGED, packed: true };
+  return [
+    ...[1, 2, 3, 4].map((taps) =>
+      convCase(random, { channels: 9, taps, bias: true, activation: 'silu', sequences: RAGGED, packed: true }),
+    ),
+    ...STATE_SIZES.map((states) => scanCase(random, { ...scan, states })),
+  ];
+}
+
+/** softplus at +-100 and around 20, where it turns into the identity. */
+export function extremeScans(random: Random): SequenceCase[] {
+  return STATE_SIZES.map((states) =>
+    scanCase(random, {
+      channels: 7,
+      states,
+      skip: false,
+      gate: states === 16,
+      bias: states !== 17,
+      softplus: true,
+      sequences: [{ length: 30 }],
+      packed: false,
+      extremes: true,
+    }),
+  );
+}
+
+/** The same case served row by row, as decoding does, and in chunks of several sizes. */
+export function replanned(whole: SequenceCase): SequenceCase[] {
+  return [1, 2, 3, 5, CHUNK - 1, CHUNK].map((size) =>
+    whole.planned(chunkedPlan(whole.sequences, size), size === 1 ? 'row by row' : `in chunks of ${size}`),
+  );
+}

@@ -1,0 +1,100 @@
+import type { OpName } from '../backend.ts';
+import type { DType } from '../dtype.ts';
+import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, randomPad, rmsNormCase } from './cases.ts';
+import type { Random } from './random.ts';
+import { convCase, type SequenceShape, scanCase } from './sequence-ops.ts';
+import { randomPlan, type SequenceCase } from './sequences.ts';
+
+const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16'];
+
+/** In one case of eight, one input is NaN or infinite. */
+const POISONED = 1 / 8;
+
+/** Rows and widths: mostly small, now and then past a block border. */
+const rowsOf = (random: Random): number => (random.chance(0.05) ? random.integer(9, 40) : random.integer(0, 8));
+const widthOf = (random: Random): number => (random.chance(0.1) ? random.integer(18, 70) : random.integer(1, 17));
+
+function sequencesOf(random: Random): SequenceShape[] {
+  return Array.from({ length: random.integer(1, 3) }, () => {
+    const length = random.chance(0.1) ? random.integer(9, 24) : random.integer(0, 8);
+    const resets = random.chance(0.3) ? [random.integer(0, length)] : [];
+    return { length, resets };
+  });
+}
+
+const servedAtRandom = (random: Random, whole: SequenceCase): SequenceCase =>
+  whole.planned(randomPlan(random, whole.sequences), 'cut and packed at random');
+
+/** One case of random shape, options and values per op. */
+export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> = {
+  linear: (random) =>
+    linearCase(
+      random,
+      rowsOf(random),
+      widthOf(random),
+      widthOf(random),
+      random.pick(DTYPES),
+      random.chance(0.5),
+      randomPad(random),
+      POISONED,
+    ),
+  embedding: (random) =>
+    embeddingCase(random, rowsOf(random), random.integer(1, 40), widthOf(random), random.pick(DTYPES), POISONED),
+  rmsNorm: (random) =>
+    rmsNormCase(
+      random,
+      rowsOf(random),
+      widthOf(random),
+      random.pick([1e-5, 1e-6, 1e-12]),
+      random.chance(0.8),
+      randomPad(random),
+      POISONED,
+    ),
+  causalConv1d: (random) =>
+    servedAtRandom(
+      random,
+      convCase(random, {
+        channels: widthOf(random),
+        taps: random.integer(1, 4),
+        bias: random.chance(0.5),
+        activation: random.pick(['silu', 'none']),
+        sequences: sequencesOf(random),
+        packed: random.chance(0.5),
+        poisoned: POISONED,
+      }),
+    ),
+  selectiveScan: (random) => {
+    const extremes = random.chance(0.3);
+    return servedAtRandom(
+      random,
+      scanCase(random, {
+        channels: widthOf(random),
+        states: random.pick([1, 2, 3, 4, 5, 8, 15, 16, 17]),
+        skip: random.chance(0.7),
+        gate: random.chance(0.7),
+        bias: random.chance(0.7),
+        softplus: extremes || random.chance(0.7),
+        sequences: sequencesOf(random),
+        packed: random.chance(0.5),
+        extremes,
+        poisoned: extremes ? 0 : POISONED,
+      }),
+    );
+  },
+  add: (random) => addCase(random, rowsOf(random), widthOf(random), randomPad(random), randomPad(random), POISONED),
+  logits: (random) => {
+    const rows = random.integer(1, 8);
+    const asked = Int32Array.from({ length: random.integer(0, 4) }, () => random.integer(0, rows - 1));
+    return logitsCase(
+      random,
+      rows,
+      widthOf(random),
+      widthOf(random),
+      random.integer(0, 7),
+      random.pick(DTYPES),
+      asked,
+      randomPad(random),
+      POISONED,
+    );
+  },
+};

@@ -1,0 +1,112 @@
+import type { Backend, OpName } from '../backend.ts';
+import { createReferenceBackend } from '../reference/index.ts';
+import type { OpCase } from './cases.ts';
+import { contractTests } from './contract.ts';
+import { EDGE_CASES, extremeScans, raggedCases, replanned } from './edge-cases.ts';
+import { Random } from './random.ts';
+import { RANDOM_CASES } from './random-cases.ts';
+import { firstDifference, TOLERANCES } from './tolerance.ts';
+
+/** What the suite needs of a test runner; vitest's own exports fit. Passed in, so that this package needs none. */
+export interface TestApi {
+  describe(name: string, body: () => void): unknown;
+  test(name: string, body: () => Promise<void>): unknown;
+  expect(value: unknown, message?: string): { toBe(expected: unknown): void; toEqual(expected: unknown): void };
+}
+
+export interface ConformanceOptions {
+  /** Names the backend in the titles. */
+  readonly name: string;
+  /** A fresh backend; called once per test, which disposes it. */
+  readonly create: () => Promise<Backend>;
+  /** Random cases per op; 1000 where left out. */
+  readonly cases?: number;
+  /** Seed of all cases; 1 where left out. A failure prints it. */
+  readonly seed?: number;
+  /** Ops to test; all where left out. */
+  readonly ops?: readonly OpName[];
+}
+
+const OPS = Object.keys(TOLERANCES) as OpName[];
+
+/** Runs `c` on both backends. Throws where they differ by more than the op's tolerance; `origin` says how to remake. */
+export async function checkCase(backend: Backend, exact: Backend, c: OpCase, origin: string): Promise<void> {
+  const tolerance = TOLERANCES[c.op];
+  const found = await c.run(backend);
+  const expected = await c.run(exact);
+  const bounds = await c.bounds(exact);
+  for (const [name, values] of Object.entries(expected)) {
+    const difference = firstDifference(found[name] ?? [], values, bounds[name] ?? null, tolerance);
+    if (difference) throw new Error(`${c.op} (${c.label}): ${name}: ${difference}. ${origin}`);
+  }
+}
+
+/**
+ * Registers the tests that every backend must pass: each op against the f64 reference at the edge sizes and at random
+ * shapes, the meaning of segments and states, and the rules of memory and errors.
+ */
+export function conformanceSuite(options: ConformanceOptions, api: TestApi): void {
+  const { describe, test } = api;
+  const seed = options.seed ?? 1;
+  const cases = options.cases ?? 1000;
+  const ops = options.ops ?? OPS;
+
+  const compared = (title: string, body: (backend: Backend, exact: Backend) => Promise<void>): void => {
+    test(title, async () => {
+      const exact = createReferenceBackend({ precision: 'f64' });
+      const backend = await options.create();
+      try {
+        await body(backend, exact);
+      } finally {
+        backend.dispose();
+        exact.dispose();
+      }
+    });
+  };
+  const within = (op: OpName): string => (TOLERANCES[op] === 0 ? 'exactly' : `within ${TOLERANCES[op]} of the terms`);
+  const all = async (backend: Backend, exact: Backend, list: Iterable<OpCase>): Promise<void> => {
+    for (const c of list) await checkCase(backend, exact, c, `Seed ${seed}`);
+  };
+
+  describe(`${options.name} conforms to the f64 reference`, () => {
+    for (const [index, op] of OPS.entries()) {
+      if (!ops.includes(op)) continue;
+      compared(`${op}: edge sizes, ${within(op)}`, (backend, exact) =>
+        all(backend, exact, EDGE_CASES[op](new Random(seed, index))),
+      );
+      compared(
+        `${op}: ${cases} random shapes, NaN and infinities among them, ${within(op)}`,
+        async (backend, exact) => {
+          for (let i = 0; i < cases; i++) {
+            const origin = `Remake with RANDOM_CASES.${op}(new Random(${seed}, ${1000 * (index + 1) + i}))`;
+            await checkCase(backend, exact, RANDOM_CASES[op](new Random(seed, 1000 * (index + 1) + i)), origin);
+          }
+        },
+      );
+    }
+
+    const sequenceOps = (['causalConv1d', 'selectiveScan'] as const).filter((op) => ops.includes(op));
+    for (const op of sequenceOps) {
+      const ragged = (): OpCase[] => raggedCases(new Random(seed, 101)).filter((c) => c.op === op);
+      compared(`${op}: ragged batches with resets and empty segments, ${within(op)}`, (backend, exact) =>
+        all(backend, exact, ragged()),
+      );
+      compared(`${op}: row by row and in chunks as the whole, last state included, ${within(op)}`, (backend, exact) =>
+        all(
+          backend,
+          exact,
+          raggedCases(new Random(seed, 102))
+            .filter((c) => c.op === op)
+            .flatMap(replanned),
+        ),
+      );
+    }
+    if (ops.includes('selectiveScan')) {
+      compared(`selectiveScan: softplus at +-100 and around 20, ${within('selectiveScan')}`, (backend, exact) =>
+        all(backend, exact, extremeScans(new Random(seed, 103))),
+      );
+    }
+  });
+
+  describe(`${options.name} keeps the contract`, () => contractTests(options.create, api));
+}
