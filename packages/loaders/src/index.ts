@@ -1,0 +1,16 @@
+export {
+  type ByteSource,
+  blobSource,
+  memorySource,
+  type ReadOptions,
+} from './byte-source.ts';
+export { checkFileName } from './file-name.ts';
+export { type ModelFolder, memoryFolder, openFiles, openUrl } from './folder.ts';
+export { type OpenedModel, openModel } from './model.ts';
+export { LIMITS, SAFETENSORS_BITS, type SafetensorsDType } from './safetensors/dtypes.ts';
+export { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
+export type { SafetensorsTensor } from './safetensors/header.ts';
+export { type TensorToWrite, writeSafetensors } from './safetensors/write.ts';
+export { openShards } from './shards.ts';
+export { type UrlOptions, type UrlSource, urlSource } from './url.ts';
+export { type CheckpointSource, type OtherEntry, renameSource, STAGING_BYTES, safetensorsWeights } from './weights.ts';

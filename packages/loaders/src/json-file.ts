@@ -1,0 +1,79 @@
+import { isMambaError, MambaError } from '@mamba-ts/tensor';
+import { type ByteSource, readWhole } from './byte-source.ts';
+
+/**
+ * Python writes infinities as the bare words `Infinity` and `-Infinity` (json.dumps; config.json of Mamba-2 holds one in
+ * `time_step_limit`), which JSON does not know. Outside strings they become numbers that overflow to the same value.
+ */
+function pythonInfinities(text: string): string {
+  const parts: string[] = [];
+  let copied = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (inString) {
+      if (c === 0x5c /* \ */) i++;
+      else if (c === 0x22 /* " */) inString = false;
+    } else if (c === 0x22) inString = true;
+    else if (c === 0x49 /* I */ && text.startsWith('Infinity', i)) {
+      parts.push(text.slice(copied, i), '1e999');
+      i += 7;
+      copied = i + 1;
+    }
+  }
+  parts.push(text.slice(copied));
+  return parts.join('');
+}
+
+const TAGGED: Readonly<Record<string, number>> = {
+  Infinity: Number.POSITIVE_INFINITY,
+  '-Infinity': Number.NEGATIVE_INFINITY,
+  NaN: Number.NaN,
+};
+
+/** transformers 5 writes the same numbers as `{"__float__": "Infinity"}`. */
+function untagFloat(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, '__float__')) return value;
+  const keys = Object.keys(value);
+  const tag = (value as { __float__: unknown }).__float__;
+  return keys.length === 1 && typeof tag === 'string' && Object.hasOwn(TAGGED, tag) ? TAGGED[tag] : value;
+}
+
+/**
+ * The object in a small JSON file, UTF-8, at most `limit` bytes. Both of Python's ways to write infinities are
+ * understood. Throws `<code>_SIZE` and `<code>_JSON`.
+ */
+export async function readJsonObject(
+  source: ByteSource,
+  code: string,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<Record<string, unknown>> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readWhole(source, limit, signal);
+  } catch (error) {
+    if (!isMambaError(error, 'FILE_SIZE')) throw error;
+    throw new MambaError(`${code}_SIZE`, error.message, error.details, { cause: error });
+  }
+  let value: unknown;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    value = JSON.parse(text.includes('Infinity') ? pythonInfinities(text) : text, untagFloat);
+  } catch (cause) {
+    throw new MambaError(
+      `${code}_JSON`,
+      `${source.name} is not JSON in UTF-8: ${cause instanceof Error ? cause.message : String(cause)}. Was it downloaded whole?`,
+      { file: source.name, size: source.size },
+      { cause },
+    );
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    const found = value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+    throw new MambaError(`${code}_JSON`, `${source.name} must hold a JSON object, but it holds ${found}`, {
+      file: source.name,
+      found,
+    });
+  }
+  return value as Record<string, unknown>;
+}

@@ -1,0 +1,113 @@
+import { isMambaError, MambaError } from '@mamba-ts/tensor';
+import { type ByteSource, readWhole } from './byte-source.ts';
+import { describeFiles, type ModelFolder } from './folder.ts';
+import { readJsonObject } from './json-file.ts';
+import { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
+import { openShards } from './shards.ts';
+import { type CheckpointSource, safetensorsWeights } from './weights.ts';
+
+/** Most bytes of the small files. */
+const CONFIG_BYTES = 1 << 20;
+const TOKENIZER_BYTES = 64 << 20;
+
+/** A model as its files give it: described, checked, its weights not yet read. */
+export interface OpenedModel {
+  readonly name: string;
+  /** The object in config.json, unchecked. Infinities are numbers, however Python wrote them. */
+  readonly config: unknown;
+  /** The object in generation_config.json, where there is one. */
+  readonly generationConfig?: unknown;
+  /** The bytes of tokenizer.json, where there is one. */
+  readonly tokenizerJson?: Uint8Array;
+  readonly weights: CheckpointSource;
+  /** All files that belong to it, with their sizes in bytes. */
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+}
+
+/**
+ * Opens a model folder in Hugging Face layout: config.json, model.safetensors or model.safetensors.index.json with its
+ * shards, and where they exist tokenizer.json and generation_config.json. Headers are read and checked, weights are not.
+ *
+ * Throws `MODEL_FILE` where a file is missing (with what the folder holds and the remedy), `CONFIG_SIZE` and `CONFIG_JSON`
+ * (config.json over 1 MiB, or not an object), `GENERATION_CONFIG_SIZE` and `_JSON`, `TOKENIZER_SIZE` (over 64 MiB), and
+ * what `openSafetensors` and `openShards` throw.
+ */
+export async function openModel(model: ModelFolder | ByteSource, signal?: AbortSignal): Promise<OpenedModel> {
+  if (!('open' in model)) throw loneFile(model);
+  const folder = model;
+  const files: { name: string; size: number }[] = [];
+  const optional = async (path: string): Promise<ByteSource | null> => {
+    try {
+      const source = await folder.open(path, signal);
+      files.push({ name: path, size: source.size });
+      return source;
+    } catch (error) {
+      if (isMambaError(error, 'FILE_MISSING')) return null;
+      throw error;
+    }
+  };
+
+  const configFile = await optional('config.json');
+  if (!configFile) throw await missing(folder, 'config.json');
+  const config = await readJsonObject(configFile, 'CONFIG', CONFIG_BYTES, signal);
+
+  let shards: SafetensorsFile[];
+  const single = await optional('model.safetensors');
+  if (single) shards = [await openSafetensors(single, signal)];
+  else {
+    const index = await optional('model.safetensors.index.json');
+    if (!index) throw await missing(folder, 'model.safetensors or model.safetensors.index.json');
+    shards = await openShards(folder, 'model.safetensors.index.json', signal);
+    for (const { source } of shards) files.push({ name: source.name, size: source.size });
+  }
+
+  const generation = await optional('generation_config.json');
+  const tokenizer = await optional('tokenizer.json');
+  return {
+    name: folder.name,
+    config,
+    ...(generation && {
+      generationConfig: await readJsonObject(generation, 'GENERATION_CONFIG', CONFIG_BYTES, signal),
+    }),
+    ...(tokenizer && { tokenizerJson: await readTokenizer(tokenizer, signal) }),
+    weights: safetensorsWeights(shards),
+    files,
+  };
+}
+
+async function readTokenizer(source: ByteSource, signal?: AbortSignal): Promise<Uint8Array> {
+  try {
+    return await readWhole(source, TOKENIZER_BYTES, signal);
+  } catch (error) {
+    if (!isMambaError(error, 'FILE_SIZE')) throw error;
+    throw new MambaError('TOKENIZER_SIZE', error.message, error.details, { cause: error });
+  }
+}
+
+/** Says what was expected, what the folder holds, and what to do about it. */
+async function missing(folder: ModelFolder, expected: string): Promise<MambaError> {
+  const held = (await folder.list?.()) ?? null;
+  const found = held ? describeFiles(held) : 'its files cannot be listed';
+  const other = held?.find((name) => /\.(?:bin|pt|pth|gguf)$/i.test(name));
+  const lone = held?.find((name) => /\.safetensors$/i.test(name));
+  let remedy = 'A model folder in Hugging Face layout holds config.json, model.safetensors and tokenizer.json.';
+  if (!expected.startsWith('config') && lone) {
+    remedy = `If ${lone} holds all weights, rename it to model.safetensors; if it is one of several, add the index.`;
+  } else if (other) {
+    remedy = `${other} is of a format that is not read; convert it to safetensors (save_pretrained of transformers does).`;
+  }
+  return new MambaError('MODEL_FILE', `${folder.name}: ${expected} was expected, but ${found}. ${remedy}`, {
+    folder: folder.name,
+    expected,
+    held,
+  });
+}
+
+function loneFile(source: ByteSource): MambaError {
+  return new MambaError(
+    'MODEL_FILE',
+    `${source.name} is a single file without a config.json, so its architecture is unknown. Pass the folder that it lies in ` +
+      '(config.json, model.safetensors, tokenizer.json).',
+    { file: source.name, expected: 'config.json' },
+  );
+}

@@ -1,0 +1,52 @@
+import type { DType } from '@mamba-ts/tensor';
+
+/**
+ * The element types of the format in order of alignment, as huggingface/safetensors `tensor.rs` has them, with their
+ * sizes in bits. Writers put tensors in descending order of this list.
+ */
+export const SAFETENSORS_BITS = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+} as const satisfies Readonly<Record<string, number>>;
+
+export type SafetensorsDType = keyof typeof SAFETENSORS_BITS;
+
+/** The element types that weights may have. */
+export const WEIGHT_DTYPES: Readonly<Partial<Record<SafetensorsDType, DType>>> = {
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+};
+
+/**
+ * What a reader keeps in memory of one header, whatever it says: with these, at most about 60 MB beside the header's own
+ * bytes. Far beyond any checkpoint: the largest published have some 2,000 tensors per file.
+ */
+export const LIMITS = {
+  /** Bytes; the reference reader's own limit. */
+  header: 100_000_000,
+  tensors: 65_536,
+  rank: 32,
+  /** Bytes of all names and metadata, as written. */
+  text: 8 << 20,
+} as const;
