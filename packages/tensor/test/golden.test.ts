@@ -1,0 +1,143 @@
+import { describe, expect, test } from 'vitest';
+import { loadFixture } from '../../../fixtures/load.ts';
+import { f32ToBf16, f32ToF16, matrix, type Slot, type StateField, vector } from '../src/index.ts';
+import { createReferenceBackend, type ReferenceBackend, sigmoid, silu, softplus } from '../src/reference/index.ts';
+
+// The reference is not only compared with itself: these are PyTorch's numbers, in float64.
+
+type Values = number[] | null;
+interface Golden {
+  linear: { rows: number; inputs: number; outputs: number; x: number[]; w: number[]; bias: Values; y: number[] }[];
+  rmsNorm: { rows: number; channels: number; eps: number; x: number[]; w: Values; y: number[] }[];
+  causalConv1d: {
+    rows: number;
+    channels: number;
+    taps: number;
+    activation: 'silu' | 'none';
+    x: number[];
+    w: number[];
+    bias: Values;
+    state: number[];
+    y: number[];
+    lastState: number[];
+  }[];
+  selectiveScan: {
+    rows: number;
+    channels: number;
+    states: number;
+    softplus: boolean;
+    u: number[];
+    delta: number[];
+    A: number[];
+    B: number[];
+    C: number[];
+    D: Values;
+    z: Values;
+    deltaBias: Values;
+    state: number[];
+    y: number[];
+    lastState: number[];
+  }[];
+  scalars: { x: number[]; softplus: number[]; sigmoid: number[]; silu: number[] };
+  conversions: { x: number[]; f16: number[]; bf16: number[] };
+}
+
+const golden: Golden = JSON.parse(new TextDecoder().decode(await loadFixture('ops.json')));
+const REMAKE =
+  'If the fixture is at fault, remake it: pip install -r fixtures/requirements.txt && python fixtures/ops.py';
+
+/** Largest difference relative to the largest magnitude of the expected values. */
+function expectClose(found: ArrayLike<number>, expected: readonly number[], tolerance: number): void {
+  expect(found.length, REMAKE).toBe(expected.length);
+  const scale = Math.max(...expected.map(Math.abs), Number.MIN_VALUE);
+  for (const [i, e] of expected.entries()) {
+    const off = Math.abs(found[i]! - e) / scale;
+    if (!(off <= tolerance)) throw new Error(`element ${i} is ${found[i]}, PyTorch says ${e}. ${REMAKE}`);
+  }
+}
+
+for (const [precision, tolerance] of [
+  ['f64', 1e-13],
+  ['f32', 1e-6],
+] as const) {
+  describe(`reference ${precision} agrees with PyTorch in float64 within ${tolerance} of the largest value`, () => {
+    const b: ReferenceBackend = createReferenceBackend({ precision });
+    const weight = (shape: readonly number[], values: number[]) =>
+      b.loadExact(vector('w', shape), new Float64Array(values));
+    const maybe = (shape: readonly number[], values: Values) => values && weight(shape, values);
+    const tensor = (values: number[], rows: number, width: number) => b.upload(new Float64Array(values), [rows, width]);
+    const stateful = (values: number[], shape: readonly number[]): { slot: Slot; field: StateField } => {
+      const slot = b.createSlot(values.length);
+      b.writeSlot(slot, new Float64Array(values));
+      return { slot, field: { name: 'state', shape, offset: 0 } };
+    };
+
+    test.each(golden.linear)('linear [$rows, $inputs] -> $outputs', async (g) => {
+      const w = b.loadExact(matrix('w', [g.outputs, g.inputs]), new Float64Array(g.w));
+      const x = tensor(g.x, g.rows, g.inputs);
+      expectClose(await b.readExact(b.linear(x, w, maybe([g.outputs], g.bias))), g.y, tolerance);
+      if (g.bias) return;
+      // The head is the same product, for some rows and without the padded ids.
+      const head = await b.readExact(b.logits(x, w, Int32Array.of(g.rows - 1), g.outputs - 1));
+      expectClose(head, g.y.slice((g.rows - 1) * g.outputs, -1), tolerance);
+    });
+
+    test.each(golden.rmsNorm)('rmsNorm [$rows, $channels]', async (g) => {
+      const y = b.rmsNorm(tensor(g.x, g.rows, g.channels), maybe([g.channels], g.w), g.eps);
+      expectClose(await b.readExact(y), g.y, tolerance);
+    });
+
+    test.each(golden.causalConv1d)('causalConv1d [$rows, $channels], $taps taps, $activation', async (g) => {
+      const { slot, field } = stateful(g.state, [g.channels, g.taps - 1]);
+      const y = b.causalConv1d(
+        tensor(g.x, g.rows, g.channels),
+        weight([g.channels, g.taps], g.w),
+        maybe([g.channels], g.bias),
+        g.activation,
+        field,
+        [{ start: 0, length: g.rows, slot, reset: false }],
+      );
+      expectClose(await b.readExact(y), g.y, tolerance);
+      expectClose(await b.readSlotExact(slot), g.lastState, tolerance);
+    });
+
+    test.each(golden.selectiveScan)(
+      'selectiveScan [$rows, $channels], $states states, softplus $softplus',
+      async (g) => {
+        const { slot, field } = stateful(g.state, [g.channels, g.states]);
+        const y = b.selectiveScan(
+          tensor(g.u, g.rows, g.channels),
+          tensor(g.delta, g.rows, g.channels),
+          weight([g.channels, g.states], g.A),
+          tensor(g.B, g.rows, g.states),
+          tensor(g.C, g.rows, g.states),
+          maybe([g.channels], g.D),
+          g.z && tensor(g.z, g.rows, g.channels),
+          maybe([g.channels], g.deltaBias),
+          g.softplus,
+          field,
+          [{ start: 0, length: g.rows, slot, reset: false }],
+        );
+        expectClose(await b.readExact(y), g.y, tolerance);
+        expectClose(await b.readSlotExact(slot), g.lastState, tolerance);
+      },
+    );
+  });
+}
+
+test.each(Object.entries({ softplus, sigmoid, silu }))('%s agrees with PyTorch within 1e-14 relative', (name, f) => {
+  for (const [i, x] of golden.scalars.x.entries()) {
+    const e = golden.scalars[name as 'softplus'][i]!;
+    if (!(Math.abs(f(x) - e) <= 1e-14 * Math.abs(e))) {
+      throw new Error(`${name}(${x}) is ${f(x)}, PyTorch says ${e}. ${REMAKE}`);
+    }
+  }
+});
+
+test.each(Object.entries({ f16: f32ToF16, bf16: f32ToBf16 }))(
+  'f32 to %s rounds as PyTorch does, bit for bit',
+  (name, f) => {
+    const wrong = golden.conversions.x.filter((x, i) => f(x) !== golden.conversions[name as 'f16'][i]);
+    expect(wrong, REMAKE).toEqual([]);
+  },
+);

@@ -1,0 +1,113 @@
+import { expect, test } from 'vitest';
+import type { Backend, Segment, Tensor } from '../src/index.ts';
+import { createReferenceBackend } from '../src/reference/index.ts';
+import { conformanceSuite } from '../src/testing/index.ts';
+
+// A suite is worth what it catches: each fault below, built into an otherwise right backend, must turn a test red.
+
+/** The titles of the tests that fail for `create`, among those whose title matches. */
+async function failures(create: () => Backend, among: RegExp): Promise<string[]> {
+  const tests: [title: string, body: () => Promise<void>][] = [];
+  conformanceSuite(
+    { name: 'faulty', create: async () => create(), cases: 60 },
+    { describe: (_, body) => body(), test: (title, body) => void tests.push([title, body]), expect },
+  );
+  const failed: string[] = [];
+  for (const [title, body] of tests) if (among.test(title)) await body().catch(() => failed.push(title));
+  return failed;
+}
+
+const always = (segments: readonly Segment[], reset: boolean): Segment[] => segments.map((s) => ({ ...s, reset }));
+
+/** Changes the values of what an op returns. */
+function changed(y: Tensor, change: (value: number) => number): Tensor {
+  const storage = y.storage as { data: Float32Array };
+  storage.data.forEach((value, i) => {
+    storage.data[i] = change(value);
+  });
+  return y;
+}
+
+const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backend> }> = {
+  'linear leaves the bias out': { by: /^linear/, fault: (b) => ({ linear: (x, w) => b.linear(x, w, null) }) },
+  'linear takes a view for contiguous': {
+    by: /^linear/,
+    fault: (b) => ({ linear: (x, w, bias) => b.linear({ ...x, rowStride: x.shape[1] }, w, bias) }),
+  },
+  'linear is off by 2e-5': {
+    by: /^linear/,
+    fault: (b) => ({ linear: (x, w, bias) => changed(b.linear(x, w, bias), (v) => v * (1 + 2e-5)) }),
+  },
+  'embedding clamps ids': {
+    by: /TOKEN_ID/,
+    fault: (b) => ({
+      embedding: (ids, w) =>
+        b.embedding(
+          ids.map((id) => Math.min(Math.max(id, 0), w.shape[0]! - 1)),
+          w,
+        ),
+    }),
+  },
+  'rmsNorm ignores eps': { by: /^rmsNorm/, fault: (b) => ({ rmsNorm: (x, w) => b.rmsNorm(x, w, 0) }) },
+  'causalConv1d never resets': {
+    by: /^causalConv1d/,
+    fault: (b) => ({ causalConv1d: (x, w, o, a, f, s) => b.causalConv1d(x, w, o, a, f, always(s, false)) }),
+  },
+  'causalConv1d forgets its state': {
+    by: /^causalConv1d.*chunks/,
+    fault: (b) => ({ causalConv1d: (x, w, o, a, f, s) => b.causalConv1d(x, w, o, a, f, always(s, true)) }),
+  },
+  'selectiveScan forgets its state': {
+    by: /^selectiveScan.*chunks/,
+    fault: (b) => ({
+      selectiveScan: (u, d, A, B, C, D, z, bias, sp, f, s) =>
+        b.selectiveScan(u, d, A, B, C, D, z, bias, sp, f, always(s, true)),
+    }),
+  },
+  'selectiveScan leaves the skip out': {
+    by: /^selectiveScan/,
+    fault: (b) => ({
+      selectiveScan: (u, d, A, B, C, _, z, bias, sp, f, s) => b.selectiveScan(u, d, A, B, C, null, z, bias, sp, f, s),
+    }),
+  },
+  'selectiveScan zeroes the whole slot': {
+    by: /^selectiveScan/,
+    fault: (b) => ({
+      selectiveScan: (u, d, A, B, C, D, z, bias, sp, f, s) => {
+        for (const { slot } of s) b.zeroSlot(slot);
+        return b.selectiveScan(u, d, A, B, C, D, z, bias, sp, f, s);
+      },
+    }),
+  },
+  'add swallows NaN': {
+    by: /^add/,
+    fault: (b) => ({ add: (x, y) => changed(b.add(x, y), (v) => (Number.isNaN(v) ? 0 : v)) }),
+  },
+  'logits takes the first rows': {
+    by: /^logits/,
+    fault: (b) => ({
+      logits: (x, w, rows, n) =>
+        b.logits(
+          x,
+          w,
+          rows.map((_, i) => i % x.shape[0]),
+          n,
+        ),
+    }),
+  },
+  'endStep keeps scratch': { by: /^memory/, fault: () => ({ endStep: () => {} }) },
+  'freeSlot leaks': { by: /^memory/, fault: () => ({ freeSlot: () => {} }) },
+  'dispose does nothing': { by: /DISPOSED/, fault: () => ({ dispose: () => {} }) },
+};
+
+test('a right backend passes with few cases, too', async () => {
+  expect(await failures(() => createReferenceBackend(), /./)).toEqual([]);
+});
+
+test.each(Object.entries(FAULTS))('the suite catches: %s', async (_, { by, fault }) => {
+  const create = (): Backend => {
+    const b = createReferenceBackend();
+    return { ...b, ...fault(b) };
+  };
+  expect((await failures(create, by)).length).toBeGreaterThan(0);
+});
