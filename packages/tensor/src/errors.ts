@@ -10,7 +10,6 @@ const MARKER: unique symbol = Symbol.for('mamba-ts.error') as never;
 export class MambaError extends Error {
   readonly code: string;
   readonly details: Readonly<Record<string, unknown>>;
-  readonly [MARKER] = true;
 
   constructor(
     code: string,
@@ -22,6 +21,7 @@ export class MambaError extends Error {
     this.name = 'MambaError';
     this.code = code;
     this.details = details;
+    Object.defineProperty(this, MARKER, { value: true });
   }
 }
 
