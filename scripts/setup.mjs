@@ -97,8 +97,8 @@ function step(what, pnpmArgs) {
   const { status, signal, error } = spawnSync('npx', ['--yes', pnpm, ...pnpmArgs], {
     cwd: root,
     stdio: ['ignore', 2, 2],
-    // CI=true: pnpm asks no questions. Its own settings must not leak in from an outer pnpm or npm (`--silent`).
-    env: { ...pinnedEnvironment(), CI: 'true', npm_config_loglevel: 'notice', pnpm_config_loglevel: 'info' },
+    // CI=true: pnpm asks no questions.
+    env: { ...pinnedEnvironment(), CI: 'true' },
   });
   if (signal) process.exit(128 + (constants.signals[signal] ?? 0));
   if (error || status !== 0)

@@ -1,3 +1,4 @@
 import { defineConfig } from 'tsdown';
 
-export default defineConfig({ entry: ['src/index.ts'], format: 'esm', platform: 'neutral', dts: true });
+export default defineConfig({ entry: ['src/index.ts'], format: 'esm', platform: 'neutral', dts: { oxc: true },
+  fixedExtension: true });

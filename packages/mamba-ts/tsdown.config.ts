@@ -4,7 +4,8 @@ export default defineConfig({
   entry: ['src/index.ts', 'src/node.ts', 'src/worker.ts', 'src/node/worker.ts'],
   format: 'esm',
   platform: 'neutral',
-  dts: true,
+  dts: { oxc: true },
+  fixedExtension: true,
   unbundle: true,
   // In source a worker's address ends in .ts; beside the built files it ends in .mjs.
   plugins: [

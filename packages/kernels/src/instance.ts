@@ -1,0 +1,108 @@
+import { MambaError } from '@mamba-ts/tensor';
+
+/** What the module exports: see rust-wasm/src/exports.rs. Addresses and lengths are plain numbers. */
+export interface Kernels {
+  readonly memory: WebAssembly.Memory;
+  allocate(bytes: number): number;
+  release(address: number, bytes: number): void;
+  pack_matrix(dtype: number, source: number, start: number, count: number, inputs: number, target: number): number;
+  widen_f16(source: number, count: number, target: number): void;
+  linear(
+    dtype: number,
+    x: number,
+    xStride: number,
+    w: number,
+    bias: number,
+    y: number,
+    yStride: number,
+    tokens: number,
+    inputs: number,
+    outputs: number,
+  ): void;
+  embedding(dtype: number, ids: number, w: number, y: number, tokens: number, inputs: number): void;
+  rms_norm(x: number, xStride: number, w: number, y: number, tokens: number, width: number, eps: number): void;
+  add(a: number, aStride: number, b: number, bStride: number, y: number, tokens: number, width: number): void;
+  causal_conv(
+    x: number,
+    xStride: number,
+    w: number,
+    bias: number,
+    state: number,
+    history: number,
+    y: number,
+    tokens: number,
+    channels: number,
+    taps: number,
+    withSilu: number,
+  ): void;
+  transpose(from: number, to: number, rows: number, columns: number): void;
+  scan_scratch_len(channels: number, states: number): number;
+  selective_scan(
+    u: number,
+    uStride: number,
+    delta: number,
+    deltaStride: number,
+    a: number,
+    b: number,
+    bStride: number,
+    c: number,
+    cStride: number,
+    d: number,
+    z: number,
+    zStride: number,
+    deltaBias: number,
+    softplus: number,
+    state: number,
+    y: number,
+    tokens: number,
+    channels: number,
+    states: number,
+    scratch: number,
+  ): void;
+  limit_read(address: number, bytes: number, passes: number): number;
+  limit_multiply_add(rounds: number, address: number): number;
+}
+
+/** Where the module's bytes come from. */
+export type WasmSource = BufferSource | WebAssembly.Module | Response | URL | Promise<BufferSource | Response>;
+
+async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+  const resolved = await source;
+  if (resolved instanceof WebAssembly.Module) return resolved;
+  const response = resolved instanceof URL ? await fetch(resolved) : resolved;
+  if (typeof Response === 'undefined' || !(response instanceof Response))
+    return WebAssembly.compile(response as BufferSource);
+  if (!response.ok) {
+    throw new MambaError(
+      'WASM_MISSING',
+      `${response.url}: HTTP ${response.status}. Serve the .wasm beside the script, or pass it as \`wasm\`.`,
+    );
+  }
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** A fresh instance with a memory of its own, so that one backend's end frees everything it had. */
+export async function instantiate(source: WasmSource): Promise<Kernels> {
+  let module: WebAssembly.Module;
+  try {
+    module = await compile(source);
+  } catch (cause) {
+    if (cause instanceof WebAssembly.CompileError) {
+      throw new MambaError(
+        'WASM_UNSUPPORTED',
+        `the WebAssembly module cannot be compiled (${cause.message}): this engine needs WebAssembly SIMD, as Node 22 and ` +
+          'all browsers since 2023 have; or the file is damaged',
+        {},
+        { cause },
+      );
+    }
+    throw cause;
+  }
+  // The few functions that wasm-bindgen lists serve values other than numbers, of which there are none.
+  const imports: Record<string, Record<string, () => void>> = {};
+  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    imports[from] = { ...imports[from], [name]: () => {} };
+  }
+  const instance = await WebAssembly.instantiate(module, imports);
+  return instance.exports as unknown as Kernels;
+}

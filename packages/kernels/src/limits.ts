@@ -1,0 +1,51 @@
+import { MambaError } from '@mamba-ts/tensor';
+import { instantiate, type WasmSource } from './instance.ts';
+
+/** What one thread of this machine can do in WebAssembly; medians. */
+export interface Limits {
+  /** Sequential reading of 512 MiB, GB/s (1e9 bytes). */
+  readonly readGbS: number;
+  /** Multiply-adds of f32 in registers, GFLOP/s; 2 operations each. */
+  readonly f32GflopS: number;
+}
+
+const BYTES = 512 << 20;
+const PASSES = 2;
+const ROUNDS = 5_000_000;
+/** Operations of a round: 12 accumulators, 4 lanes, a multiplication and an addition. */
+const OPERATIONS = 12 * 4 * 2;
+const RUNS = 5;
+
+function median(measure: () => number): number {
+  const values = Array.from({ length: RUNS }, measure).sort((a, b) => a - b);
+  return values[RUNS >> 1]!;
+}
+
+/** Measures the limits in a memory of its own, which is given up afterwards. About two seconds. */
+export async function measureLimits(source: WasmSource): Promise<Limits> {
+  const kernels = await instantiate(source);
+  const address = kernels.allocate(BYTES) >>> 0;
+  if (address === 0) throw new MambaError('OUT_OF_MEMORY', 'measuring the read limit needs 512 MiB');
+  new Uint8Array(kernels.memory.buffer, address, BYTES).fill(1);
+  const constants = new Float32Array(kernels.memory.buffer, address, 8);
+  const seconds = (work: () => void): number => {
+    const started = performance.now();
+    work();
+    return (performance.now() - started) / 1000;
+  };
+  const read = (): void => void kernels.limit_read(address, BYTES, PASSES);
+  const multiplyAdd = (): void => {
+    constants.fill(1 - 1e-7, 0, 4);
+    constants.fill(1e-7, 4, 8);
+    kernels.limit_multiply_add(ROUNDS, address);
+  };
+  // The engine's optimising tier takes over during these.
+  read();
+  multiplyAdd();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  multiplyAdd();
+  return {
+    readGbS: median(() => (BYTES * PASSES) / seconds(read) / 1e9),
+    f32GflopS: median(() => (ROUNDS * OPERATIONS) / seconds(multiplyAdd) / 1e9),
+  };
+}

@@ -1,0 +1,195 @@
+import {
+  checkSlotLength,
+  disposedError,
+  foreignError,
+  MambaError,
+  type MemoryUse,
+  type Slot,
+  type StateField,
+  staleError,
+  type Tensor,
+} from '@mamba-ts/tensor';
+import type { Kernels } from './instance.ts';
+
+/** Scratch comes in blocks of at least so many bytes. */
+const MIN_BLOCK = 1 << 20;
+const ALIGN = 16;
+
+interface Block {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+/** Marks the scratch tensors of one step, so that a later use is found. */
+interface Step {
+  readonly memory: WasmMemory;
+}
+
+class WasmSlot implements Slot {
+  readonly length: number;
+  readonly address: number;
+  owner: WasmMemory | null;
+  constructor(owner: WasmMemory, length: number, address: number) {
+    this.owner = owner;
+    this.length = length;
+    this.address = address;
+  }
+}
+
+/**
+ * One WebAssembly memory and its three lifetimes: weights and slots are blocks of its allocator; scratch is an arena of
+ * blocks that `endStep` empties. Addresses are bytes, up to 4 GiB: JavaScript sees those past 2 GiB as negative, hence
+ * `>>> 0`. Views of the memory die when it grows: they are made on use.
+ */
+export class WasmMemory {
+  readonly name: string;
+  #kernels: Kernels | null;
+  #weights = 0;
+  #slots = 0;
+  #scratch = 0;
+  #blocks: Block[] = [];
+  /** Into the last block. */
+  #used = 0;
+  #step: Step = { memory: this };
+  #floats: Float32Array = new Float32Array(0);
+
+  constructor(name: string, kernels: Kernels) {
+    this.name = name;
+    this.#kernels = kernels;
+  }
+
+  /** The kernels; throws `DISPOSED` after the end. */
+  kernels(call: string): Kernels {
+    if (!this.#kernels) throw disposedError(this.name, call);
+    return this.#kernels;
+  }
+
+  /** All of the memory as f32, until it grows. */
+  floats(): Float32Array {
+    const { buffer } = this.kernels('memory').memory;
+    if (this.#floats.buffer !== buffer) this.#floats = new Float32Array(buffer);
+    return this.#floats;
+  }
+
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.kernels('memory').memory.buffer, address, length);
+  }
+
+  /** A block of the allocator. Throws `OUT_OF_MEMORY`. */
+  allocate(bytes: number, what: string): number {
+    // A single block stays below 2 GiB, which is also as far as Rust's allocator goes.
+    const address = bytes < 2 ** 31 - 64 ? this.kernels(what).allocate(bytes) >>> 0 : 0;
+    if (address === 0) {
+      const { total } = this.use();
+      throw new MambaError(
+        'OUT_OF_MEMORY',
+        `${what}: ${bytes} bytes do not fit beside the ${total} that this WebAssembly memory holds (at most 4 GiB, one ` +
+          'block at most 2 GiB). Free a model or states, or take a smaller dtype.',
+        { bytes, total },
+      );
+    }
+    return address;
+  }
+
+  release(address: number, bytes: number): void {
+    this.#kernels?.release(address, bytes);
+  }
+
+  allocateWeight(bytes: number, name: string): number {
+    const address = this.allocate(bytes, name);
+    this.#weights += bytes;
+    return address;
+  }
+
+  releaseWeight(address: number, bytes: number): void {
+    this.release(address, bytes);
+    this.#weights -= bytes;
+  }
+
+  // --- slots
+
+  createSlot(length: number): Slot {
+    this.kernels('createSlot');
+    checkSlotLength(length);
+    const address = this.allocate(4 * length, 'createSlot');
+    this.floats().fill(0, address / 4, address / 4 + length);
+    this.#slots += 4 * length;
+    return new WasmSlot(this, length, address);
+  }
+
+  freeSlot(slot: Slot): void {
+    const own = this.slot('freeSlot', slot);
+    this.release(own.address, 4 * own.length);
+    this.#slots -= 4 * own.length;
+    own.owner = null;
+  }
+
+  slot(call: string, slot: Slot): WasmSlot {
+    this.kernels(call);
+    if (!(slot instanceof WasmSlot) || slot.owner !== this) throw foreignError(this.name, `${call}: the slot`);
+    return slot;
+  }
+
+  /** The address of a field in a slot. */
+  field(call: string, slot: Slot, field: StateField): number {
+    return this.slot(call, slot).address + 4 * field.offset;
+  }
+
+  // --- scratch
+
+  /** `bytes` of working memory until the end of the step. */
+  scratch(bytes: number): number {
+    const size = Math.ceil(bytes / ALIGN) * ALIGN;
+    let block = this.#blocks.at(-1);
+    if (!block || this.#used + size > block.bytes) {
+      const length = Math.max(MIN_BLOCK, size);
+      block = { address: this.allocate(length, 'scratch'), bytes: length };
+      this.#blocks.push(block);
+      this.#used = 0;
+    }
+    const address = block.address + this.#used;
+    this.#used += size;
+    this.#scratch += size;
+    return address;
+  }
+
+  tensor(rows: number, columns: number): Tensor {
+    const address = this.scratch(4 * rows * columns);
+    return { shape: [rows, columns], rowStride: columns, offset: address / 4, storage: this.#step };
+  }
+
+  /** The byte address of a tensor's first element. Throws `STALE_TENSOR` or `FOREIGN`. */
+  address(call: string, name: string, x: Tensor): number {
+    const step = x.storage as Step;
+    if (step !== this.#step) {
+      if (step?.memory === this) throw staleError(this.name, `${call}: ${name}`);
+      throw foreignError(this.name, `${call}: ${name}`);
+    }
+    return 4 * x.offset;
+  }
+
+  endStep(): void {
+    this.kernels('endStep');
+    this.#step = { memory: this };
+    this.#used = 0;
+    this.#scratch = 0;
+    if (this.#blocks.length > 1) {
+      // The next step of this size finds one block that is large enough.
+      const bytes = this.#blocks.reduce((sum, block) => sum + block.bytes, 0);
+      for (const block of this.#blocks) this.release(block.address, block.bytes);
+      this.#blocks = [];
+      this.#blocks.push({ address: this.allocate(bytes, 'scratch'), bytes });
+    }
+  }
+
+  use(): MemoryUse {
+    const { memory } = this.kernels('memory');
+    return { weights: this.#weights, state: this.#slots, scratch: this.#scratch, total: memory.buffer.byteLength };
+  }
+
+  dispose(): void {
+    this.#kernels = null;
+    this.#floats = new Float32Array(0);
+    this.#blocks = [];
+  }
+}

@@ -1,0 +1,216 @@
+import {
+  checkComplete,
+  checkPiece,
+  checkSpec,
+  DTYPE_BYTES,
+  type DType,
+  decodeToF32,
+  elementCount,
+  foreignError,
+  type ParameterSpec,
+  type Weight,
+  type WeightWriter,
+} from '@mamba-ts/tensor';
+import type { WasmMemory } from './memory.ts';
+
+/** Outputs that lie side by side in a packed matrix: see rust-wasm/src/lib.rs. */
+const PANEL = 8;
+const STAGING = 1 << 20;
+const CODES: Readonly<Record<DType, number>> = { f32: 0, f16: 1, bf16: 2 };
+
+/** A parameter in WebAssembly memory. */
+export class WasmWeight implements Weight {
+  readonly name: string;
+  readonly role: 'matrix' | 'vector';
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly bytes: number;
+  readonly address: number;
+  owner: WasmMemory | null;
+  /** The address of `[columns, rows]`, made at the first use as convolution taps; 0 before. */
+  transposed = 0;
+
+  constructor(owner: WasmMemory, spec: ParameterSpec, dtype: DType, bytes: number, address: number) {
+    this.owner = owner;
+    this.name = spec.name;
+    this.role = spec.role;
+    this.shape = spec.shape;
+    this.dtype = dtype;
+    this.bytes = bytes;
+    this.address = address;
+  }
+
+  /** As the kernels call the dtype. */
+  get code(): number {
+    return CODES[this.dtype];
+  }
+}
+
+/** The weight, which must be this memory's and alive. */
+export function ownWeight(memory: WasmMemory, call: string, weight: Weight): WasmWeight {
+  memory.kernels(call);
+  if (!(weight instanceof WasmWeight) || weight.owner !== memory)
+    throw foreignError(memory.name, `${call}: ${weight.name}`);
+  return weight;
+}
+
+export function freeWeight(memory: WasmMemory, weight: Weight): void {
+  const own = ownWeight(memory, 'freeWeight', weight);
+  memory.releaseWeight(own.address, own.bytes);
+  if (own.transposed) memory.releaseWeight(own.transposed, own.bytes);
+  own.owner = null;
+}
+
+/** `[channels, taps]` as `[taps, channels]`, kept beside the weight: the convolution runs along the channels. */
+export function transposedTaps(memory: WasmMemory, weight: WasmWeight): number {
+  if (weight.transposed === 0) {
+    weight.transposed = memory.allocateWeight(weight.bytes, weight.name);
+    memory.kernels('causalConv1d').transpose(weight.address, weight.transposed, weight.shape[0]!, weight.shape[1]!);
+  }
+  return weight.transposed;
+}
+
+export function createWeight(memory: WasmMemory, spec: ParameterSpec, dtype: DType): WeightWriter {
+  memory.kernels('createWeight');
+  checkSpec(spec, dtype);
+  return spec.role === 'matrix' ? new MatrixWriter(memory, spec, dtype) : new VectorWriter(memory, spec, dtype);
+}
+
+/** What both writers count. */
+abstract class Writer implements WeightWriter {
+  protected readonly memory: WasmMemory;
+  protected readonly spec: ParameterSpec;
+  /** Of the file. */
+  protected readonly source: DType;
+  readonly #total: number;
+  #written = 0;
+
+  constructor(memory: WasmMemory, spec: ParameterSpec, source: DType) {
+    this.memory = memory;
+    this.spec = spec;
+    this.source = source;
+    this.#total = DTYPE_BYTES[source] * elementCount(spec.shape);
+  }
+
+  write(piece: Uint8Array): void {
+    checkPiece(this.spec, this.source, piece.byteLength, this.#written, this.#total);
+    this.store(piece, this.#written / DTYPE_BYTES[this.source]);
+    this.#written += piece.byteLength;
+  }
+
+  finish(): Weight {
+    checkComplete(this.spec, this.source, this.#written, this.#total);
+    return this.seal();
+  }
+
+  /** Puts the elements from index `start` on in their places. */
+  protected abstract store(piece: Uint8Array, start: number): void;
+  protected abstract seal(): Weight;
+  abstract abort(): void;
+}
+
+/** Converts to f32 and applies the parameter's map. */
+class VectorWriter extends Writer {
+  readonly #bytes: number;
+  #address: number;
+
+  constructor(memory: WasmMemory, spec: ParameterSpec, source: DType) {
+    super(memory, spec, source);
+    this.#bytes = 4 * elementCount(spec.shape);
+    this.#address = memory.allocateWeight(this.#bytes, spec.name);
+  }
+
+  protected store(piece: Uint8Array, start: number): void {
+    const values = decodeToF32(piece, this.source);
+    const { map } = this.spec;
+    if (map) for (let i = 0; i < values.length; i++) values[i] = map(values[i]!);
+    this.memory.floats().set(values, this.#address / 4 + start);
+  }
+
+  protected seal(): Weight {
+    const weight = new WasmWeight(this.memory, this.spec, 'f32', this.#bytes, this.#address);
+    this.#address = 0;
+    return weight;
+  }
+
+  abort(): void {
+    if (this.#address) this.memory.releaseWeight(this.#address, this.#bytes);
+    this.#address = 0;
+  }
+}
+
+/** Packs rows into panels through a staging block. */
+class MatrixWriter extends Writer {
+  readonly #inputs: number;
+  readonly #elements: number;
+  #dtype: DType;
+  #address: number;
+  #staging: number;
+
+  constructor(memory: WasmMemory, spec: ParameterSpec, source: DType) {
+    super(memory, spec, source);
+    const [outputs, inputs] = spec.shape as [number, number];
+    this.#inputs = inputs;
+    this.#elements = Math.ceil(outputs / PANEL) * PANEL * inputs;
+    this.#dtype = source;
+    this.#staging = memory.allocate(STAGING, 'staging');
+    try {
+      this.#address = memory.allocateWeight(this.#bytes, spec.name);
+    } catch (error) {
+      memory.release(this.#staging, STAGING);
+      throw error;
+    }
+    // The rows that fill up the last panel must be zero.
+    memory.bytes(this.#address, this.#bytes).fill(0);
+  }
+
+  get #bytes(): number {
+    return DTYPE_BYTES[this.#dtype] * this.#elements;
+  }
+
+  protected store(piece: Uint8Array, start: number): void {
+    const width = DTYPE_BYTES[this.source];
+    // A widened matrix takes twice the bytes of its file.
+    const step = STAGING / 2;
+    for (let at = 0; at < piece.byteLength; at += step) {
+      this.#pack(piece.subarray(at, at + step), start + at / width);
+    }
+  }
+
+  #pack(part: Uint8Array, start: number): void {
+    const { pack_matrix: pack } = this.memory.kernels('createWeight');
+    const count = part.byteLength / DTYPE_BYTES[this.source];
+    if (this.#dtype === this.source) {
+      this.memory.bytes(this.#staging, part.byteLength).set(part);
+      const refused = pack(CODES[this.#dtype], this.#staging, start, count, this.#inputs, this.#address);
+      if (!refused) return;
+      this.#widen();
+    }
+    this.memory.floats().set(decodeToF32(part, this.source), this.#staging / 4);
+    pack(CODES.f32, this.#staging, start, count, this.#inputs, this.#address);
+  }
+
+  /** The f16 kernels have no infinities and NaNs: such a matrix goes on as f32, and its `dtype` says so. */
+  #widen(): void {
+    const [address, bytes] = [this.#address, this.#bytes];
+    const wide = this.memory.allocateWeight(4 * this.#elements, this.spec.name);
+    this.memory.kernels('createWeight').widen_f16(address, this.#elements, wide);
+    this.memory.releaseWeight(address, bytes);
+    this.#dtype = 'f32';
+    this.#address = wide;
+  }
+
+  protected seal(): Weight {
+    const weight = new WasmWeight(this.memory, this.spec, this.#dtype, this.#bytes, this.#address);
+    this.#address = 0;
+    this.abort();
+    return weight;
+  }
+
+  abort(): void {
+    if (this.#address) this.memory.releaseWeight(this.#address, this.#bytes);
+    if (this.#staging) this.memory.release(this.#staging, STAGING);
+    this.#address = 0;
+    this.#staging = 0;
+  }
+}

@@ -1,0 +1,203 @@
+//! All that JavaScript sees: functions of plain numbers. Addresses are bytes; `dtype` is 0 f32, 1 f16, 2 bf16.
+//!
+//! # Safety
+//! Every function trusts its addresses and sizes: TypeScript has checked them.
+#![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+
+use crate::format::{Bf16, F16, F32};
+use crate::scalar::conv::{load_history, store_history};
+use crate::scalar::scan::Scan;
+use crate::{alloc, limits, pack, scalar, simd128};
+
+#[no_mangle]
+pub extern "C" fn allocate(bytes: usize) -> usize {
+    alloc::allocate(bytes)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn release(address: usize, bytes: usize) {
+    alloc::free(address, bytes)
+}
+
+/// 1 where an f16 piece holds a number that is not finite; nothing is packed then.
+#[no_mangle]
+pub unsafe extern "C" fn pack_matrix(
+    dtype: u32,
+    source: *const u8,
+    start: usize,
+    count: usize,
+    inputs: usize,
+    target: *mut u8,
+) -> u32 {
+    if dtype == 0 {
+        pack::pack(source as *const u32, start, count, inputs, target as *mut u32);
+        return 0;
+    }
+    if dtype == 1 && pack::has_non_finite_f16(source as *const u16, count) {
+        return 1;
+    }
+    pack::pack(source as *const u16, start, count, inputs, target as *mut u16);
+    0
+}
+
+/// Finite f16 to f32, element by element.
+#[no_mangle]
+pub unsafe extern "C" fn widen_f16(source: *const u16, count: usize, target: *mut f32) {
+    pack::widen::<F16>(source, count, target)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn linear(
+    dtype: u32,
+    x: *const f32,
+    x_stride: usize,
+    w: *const u8,
+    bias: *const f32,
+    y: *mut f32,
+    y_stride: usize,
+    tokens: usize,
+    inputs: usize,
+    outputs: usize,
+) {
+    use simd128::linear::linear;
+    match dtype {
+        0 => linear::<F32>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+        1 => linear::<F16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+        _ => linear::<Bf16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+    }
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn embedding(
+    dtype: u32,
+    ids: *const u32,
+    w: *const u8,
+    y: *mut f32,
+    tokens: usize,
+    inputs: usize,
+) {
+    use scalar::linear::embedding;
+    match dtype {
+        0 => embedding::<F32>(ids, w as _, y, tokens, inputs),
+        1 => embedding::<F16>(ids, w as _, y, tokens, inputs),
+        _ => embedding::<Bf16>(ids, w as _, y, tokens, inputs),
+    }
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn rms_norm(
+    x: *const f32,
+    x_stride: usize,
+    w: *const f32,
+    y: *mut f32,
+    tokens: usize,
+    width: usize,
+    eps: f32,
+) {
+    simd128::norm::rms_norm(x, x_stride, w, y, tokens, width, eps)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn add(
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    y: *mut f32,
+    tokens: usize,
+    width: usize,
+) {
+    simd128::elementwise::add(a, a_stride, b, b_stride, y, tokens, width)
+}
+
+/// `w` is `[taps, channels]`, `state` `[channels, taps - 1]`, `history` working memory of as many f32.
+#[no_mangle]
+pub unsafe extern "C" fn causal_conv(
+    x: *const f32,
+    x_stride: usize,
+    w: *const f32,
+    bias: *const f32,
+    state: *mut f32,
+    history: *mut f32,
+    y: *mut f32,
+    tokens: usize,
+    channels: usize,
+    taps: usize,
+    with_silu: u32,
+) {
+    load_history(state, history, channels, taps);
+    simd128::conv::causal_conv(x, x_stride, w, bias, history, y, tokens, channels, taps, with_silu != 0);
+    store_history(x, x_stride, history, state, tokens, channels, taps);
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+#[no_mangle]
+pub unsafe extern "C" fn transpose(from: *const f32, to: *mut f32, rows: usize, columns: usize) {
+    for r in 0..rows {
+        for c in 0..columns {
+            *to.add(c * rows + r) = *from.add(r * columns + c);
+        }
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn scan_scratch_len(channels: usize, states: usize) -> usize {
+    simd128::scan::scratch_len(channels, states)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn selective_scan(
+    u: *const f32,
+    u_stride: usize,
+    delta: *const f32,
+    delta_stride: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    c: *const f32,
+    c_stride: usize,
+    d: *const f32,
+    z: *const f32,
+    z_stride: usize,
+    delta_bias: *const f32,
+    softplus: u32,
+    state: *mut f32,
+    y: *mut f32,
+    tokens: usize,
+    channels: usize,
+    states: usize,
+    scratch: *mut f32,
+) {
+    let scan = Scan {
+        u,
+        u_stride,
+        delta,
+        delta_stride,
+        a,
+        b,
+        b_stride,
+        c,
+        c_stride,
+        d,
+        z,
+        z_stride,
+        delta_bias,
+        softplus: softplus != 0,
+        state,
+        y,
+        tokens,
+        channels,
+        states,
+    };
+    simd128::scan::selective_scan(&scan, scratch)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn limit_read(p: *const f32, bytes: usize, passes: usize) -> f32 {
+    limits::read(p, bytes, passes)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn limit_multiply_add(rounds: usize, p: *const f32) -> f32 {
+    limits::multiply_add(rounds, p)
+}

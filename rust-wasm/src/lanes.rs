@@ -1,0 +1,213 @@
+//! Four f32 lanes. On WebAssembly each method is one instruction (or the two or three that stand in its comment);
+//! elsewhere the same arithmetic on an array, so that `cargo test` runs the SIMD kernels natively.
+
+// Methods, not operators: each call stands for an instruction.
+#![allow(clippy::should_implement_trait)]
+
+#[cfg(target_arch = "wasm32")]
+mod imp {
+    use core::arch::wasm32::*;
+
+    #[derive(Clone, Copy)]
+    pub struct F32x4(v128);
+
+    impl F32x4 {
+        #[inline(always)]
+        pub fn splat(x: f32) -> Self {
+            Self(f32x4_splat(x))
+        }
+        /// # Safety
+        /// `p` points to 4 readable f32, of any alignment.
+        #[inline(always)]
+        pub unsafe fn load(p: *const f32) -> Self {
+            Self(v128_load(p as *const v128))
+        }
+        /// # Safety
+        /// `p` points to 4 writable f32, of any alignment.
+        #[inline(always)]
+        pub unsafe fn store(self, p: *mut f32) {
+            v128_store(p as *mut v128, self.0)
+        }
+        /// All lanes from one f32.
+        /// # Safety
+        /// `p` points to a readable f32.
+        #[inline(always)]
+        pub unsafe fn load_splat(p: *const f32) -> Self {
+            Self(v128_load32_splat(p as *const u32))
+        }
+        #[inline(always)]
+        pub fn add(self, b: Self) -> Self {
+            Self(f32x4_add(self.0, b.0))
+        }
+        #[inline(always)]
+        pub fn sub(self, b: Self) -> Self {
+            Self(f32x4_sub(self.0, b.0))
+        }
+        #[inline(always)]
+        pub fn mul(self, b: Self) -> Self {
+            Self(f32x4_mul(self.0, b.0))
+        }
+        #[inline(always)]
+        pub fn div(self, b: Self) -> Self {
+            Self(f32x4_div(self.0, b.0))
+        }
+        /// `self * b + c`: rounded twice, or once in the relaxed build. The only seam between the two builds.
+        #[inline(always)]
+        pub fn mul_add(self, b: Self, c: Self) -> Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            return Self(f32x4_relaxed_madd(self.0, b.0, c.0));
+            #[cfg(not(target_feature = "relaxed-simd"))]
+            Self(f32x4_add(f32x4_mul(self.0, b.0), c.0))
+        }
+        #[inline(always)]
+        pub fn abs(self) -> Self {
+            Self(f32x4_abs(self.0))
+        }
+        #[inline(always)]
+        pub fn neg(self) -> Self {
+            Self(f32x4_neg(self.0))
+        }
+        #[inline(always)]
+        pub fn nearest(self) -> Self {
+            Self(f32x4_nearest(self.0))
+        }
+        /// `b < self ? b : self`: a NaN in `self` stays.
+        #[inline(always)]
+        pub fn at_most(self, b: Self) -> Self {
+            Self(f32x4_pmin(self.0, b.0))
+        }
+        /// `self < b ? b : self`: a NaN in `self` stays.
+        #[inline(always)]
+        pub fn at_least(self, b: Self) -> Self {
+            Self(f32x4_pmax(self.0, b.0))
+        }
+        /// 2^self for whole numbers from -126 to 127; other lanes are undefined (two instructions and a conversion).
+        #[inline(always)]
+        pub fn exp2_whole(self) -> Self {
+            let n = i32x4_trunc_sat_f32x4(self.0);
+            Self(i32x4_shl(i32x4_add(n, i32x4_splat(127)), 23))
+        }
+        /// Per lane: `self < b ? yes : no`.
+        #[inline(always)]
+        pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
+            Self(v128_bitselect(yes.0, no.0, f32x4_lt(self.0, b.0)))
+        }
+        /// Lane 0 + lane 1 + lane 2 + lane 3, pairwise.
+        #[inline(always)]
+        pub fn sum(self) -> f32 {
+            let a = f32x4_add(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
+            f32x4_extract_lane::<0>(a) + f32x4_extract_lane::<1>(a)
+        }
+        /// 8 bfloat16 to 2 vectors: they are the upper halves of f32 (one shuffle each).
+        /// # Safety
+        /// `p` points to 16 readable bytes.
+        #[inline(always)]
+        pub unsafe fn load_bf16x8(p: *const u16) -> (Self, Self) {
+            let v = v128_load(p as *const v128);
+            let z = i16x8_splat(0);
+            (Self(i16x8_shuffle::<8, 0, 8, 1, 8, 2, 8, 3>(v, z)), Self(i16x8_shuffle::<8, 4, 8, 5, 8, 6, 8, 7>(v, z)))
+        }
+        /// 8 finite binary16 to 2 vectors: with the bits in the upper half, an arithmetic shift by 3 puts exponent and
+        /// fraction where f32 has them; the exponent bias then differs by 112, which the product mends, for subnormal
+        /// numbers too (one shuffle, shift, and, product each).
+        /// # Safety
+        /// `p` points to 16 readable bytes.
+        #[inline(always)]
+        pub unsafe fn load_f16x8(p: *const u16) -> (Self, Self) {
+            let (lo, hi) = Self::load_bf16x8(p);
+            let mask = i32x4_splat(0x8fff_e000u32 as i32);
+            let scale = f32x4_splat(f32::from_bits((112 + 127) << 23));
+            (
+                Self(f32x4_mul(v128_and(i32x4_shr(lo.0, 3), mask), scale)),
+                Self(f32x4_mul(v128_and(i32x4_shr(hi.0, 3), mask), scale)),
+            )
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod imp {
+    use crate::format::{Bf16, Format, F16};
+
+    #[derive(Clone, Copy)]
+    pub struct F32x4([f32; 4]);
+
+    impl F32x4 {
+        fn zip(self, b: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+            Self(core::array::from_fn(|i| f(self.0[i], b.0[i])))
+        }
+        pub fn splat(x: f32) -> Self {
+            Self([x; 4])
+        }
+        /// # Safety
+        /// `p` points to 4 readable f32.
+        pub unsafe fn load(p: *const f32) -> Self {
+            Self((p as *const [f32; 4]).read_unaligned())
+        }
+        /// # Safety
+        /// `p` points to 4 writable f32.
+        pub unsafe fn store(self, p: *mut f32) {
+            (p as *mut [f32; 4]).write_unaligned(self.0)
+        }
+        /// # Safety
+        /// `p` points to a readable f32.
+        pub unsafe fn load_splat(p: *const f32) -> Self {
+            Self([*p; 4])
+        }
+        pub fn add(self, b: Self) -> Self {
+            self.zip(b, |a, b| a + b)
+        }
+        pub fn sub(self, b: Self) -> Self {
+            self.zip(b, |a, b| a - b)
+        }
+        pub fn mul(self, b: Self) -> Self {
+            self.zip(b, |a, b| a * b)
+        }
+        pub fn div(self, b: Self) -> Self {
+            self.zip(b, |a, b| a / b)
+        }
+        pub fn mul_add(self, b: Self, c: Self) -> Self {
+            self.mul(b).add(c)
+        }
+        pub fn abs(self) -> Self {
+            Self(self.0.map(f32::abs))
+        }
+        pub fn neg(self) -> Self {
+            Self(self.0.map(|a| -a))
+        }
+        pub fn nearest(self) -> Self {
+            Self(self.0.map(f32::round_ties_even))
+        }
+        pub fn at_most(self, b: Self) -> Self {
+            self.zip(b, |a, b| if b < a { b } else { a })
+        }
+        pub fn at_least(self, b: Self) -> Self {
+            self.zip(b, |a, b| if a < b { b } else { a })
+        }
+        pub fn exp2_whole(self) -> Self {
+            Self(self.0.map(|a| f32::from_bits(((a as i32 + 127) << 23) as u32)))
+        }
+        pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
+            Self(core::array::from_fn(|i| if self.0[i] < b.0[i] { yes.0[i] } else { no.0[i] }))
+        }
+        pub fn sum(self) -> f32 {
+            (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+        }
+        unsafe fn decode8<F: Format<Bits = u16>>(p: *const u16) -> (Self, Self) {
+            let at = |i: usize| F::to_f32(*p.add(i));
+            (Self(core::array::from_fn(at)), Self(core::array::from_fn(|i| at(i + 4))))
+        }
+        /// # Safety
+        /// `p` points to 8 readable u16.
+        pub unsafe fn load_bf16x8(p: *const u16) -> (Self, Self) {
+            Self::decode8::<Bf16>(p)
+        }
+        /// # Safety
+        /// `p` points to 8 readable u16.
+        pub unsafe fn load_f16x8(p: *const u16) -> (Self, Self) {
+            Self::decode8::<F16>(p)
+        }
+    }
+}
+
+pub use imp::F32x4;

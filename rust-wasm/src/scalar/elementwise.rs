@@ -1,0 +1,18 @@
+/// y = a + b, rows of `width`.
+/// # Safety
+/// The pointers cover `[tokens, width]` each, a and b with their strides.
+pub unsafe fn add(
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    y: *mut f32,
+    tokens: usize,
+    width: usize,
+) {
+    for t in 0..tokens {
+        for i in 0..width {
+            *y.add(t * width + i) = *a.add(t * a_stride + i) + *b.add(t * b_stride + i);
+        }
+    }
+}

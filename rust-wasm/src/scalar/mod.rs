@@ -1,0 +1,8 @@
+//! The portable kernels: short loops that say what is computed.
+
+pub mod conv;
+pub mod elementwise;
+pub mod linear;
+pub mod math;
+pub mod norm;
+pub mod scan;

@@ -1,0 +1,8 @@
+//! The fast kernels, on four lanes.
+
+pub mod conv;
+pub mod elementwise;
+pub mod linear;
+pub mod math;
+pub mod norm;
+pub mod scan;

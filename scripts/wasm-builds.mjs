@@ -1,0 +1,120 @@
+// The WebAssembly builds of rust-wasm/ and the pinned tools that make them. Shared by build-wasm and check-wasm.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const crate = join(root, 'rust-wasm');
+export const output = join(root, 'packages', 'kernels', 'wasm');
+const hashFile = join(output, 'hashes.json');
+
+/** One row per build: the file's name and the features of its instruction set. */
+export const builds = [{ name: 'simd128', features: '+simd128' }];
+
+const TOOLS = { 'wasm-pack': '0.15.1', 'wasm-bindgen-cli': '0.2.126' };
+const COMMANDS = { 'wasm-pack': 'wasm-pack', 'wasm-bindgen-cli': 'wasm-bindgen' };
+
+function run(command, args, options = {}) {
+  // stdout is the caller's result; what the tools say is progress.
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 2, 2], ...options });
+  if (error) throw new Error(`${command} could not be started: ${error.message}`);
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed with exit code ${status}`);
+}
+
+const answer = (command, args, options = {}) =>
+  spawnSync(command, args, { encoding: 'utf8', ...options }).stdout?.trim() ?? '';
+
+/** Installs what the build needs and this machine lacks: the target by rustup, the tools by cargo. */
+export function ensureTools() {
+  if (!answer('rustup', ['target', 'list', '--installed'], { cwd: crate }).includes('wasm32-unknown-unknown')) {
+    run('rustup', ['target', 'add', 'wasm32-unknown-unknown'], { cwd: crate });
+  }
+  for (const [tool, version] of Object.entries(TOOLS)) {
+    if (answer(COMMANDS[tool], ['--version']).split(' ')[1] !== version) {
+      run('cargo', ['install', tool, '--version', version], { cwd: crate });
+    }
+  }
+}
+
+/** Builds everything into `folder`. */
+export function buildAll(folder) {
+  mkdirSync(folder, { recursive: true });
+  const sysroot = answer('rustc', ['--print', 'sysroot'], { cwd: crate });
+  // Paths of this machine would otherwise stand in panic messages, and the bytes would depend on them.
+  const cargo = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
+  const registry = join(cargo, 'registry', 'src');
+  const crates = existsSync(registry) ? readdirSync(registry).map((index) => [join(registry, index), '/crates']) : [];
+  // Where several apply, rustc takes the last: from the general to the special.
+  const remap = [[homedir(), '/home'], [cargo, '/cargo'], ...crates, [sysroot, '/rust'], [root, '/mamba-ts']].map(
+    ([from, to]) => `--remap-path-prefix=${from}=${to}`,
+  );
+  for (const { name, features } of builds) {
+    const pack = mkdtempSync(join(tmpdir(), 'mamba-wasm-'));
+    try {
+      run(
+        'wasm-pack',
+        [
+          'build',
+          crate,
+          '--mode',
+          'no-install',
+          '--target',
+          'web',
+          '--release',
+          '--out-dir',
+          pack,
+          '--out-name',
+          'kernels',
+        ],
+        { env: { ...process.env, RUSTFLAGS: [`-Ctarget-feature=${features}`, ...remap].join(' ') } },
+      );
+      // Only the module is kept: wasm-pack's JavaScript holds one instance per program, ours one per backend; and its
+      // .gitignore of * would keep the module out of the npm package.
+      copyFileSync(join(pack, 'kernels_bg.wasm'), join(folder, `${name}.wasm`));
+    } finally {
+      rmSync(pack, { recursive: true, force: true });
+    }
+  }
+}
+
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+/** Of everything that decides the bytes: the crate's sources and the table above. */
+function sourceHash() {
+  const files = ['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml'].map((file) => join(crate, file));
+  const sources = readdirSync(join(crate, 'src'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  const hash = createHash('sha256').update(JSON.stringify({ builds, TOOLS }));
+  for (const file of [...files, ...sources.sort()]) {
+    hash.update(relative(crate, file)).update('\0').update(readFileSync(file)).update('\0');
+  }
+  return hash.digest('hex');
+}
+
+export function currentHashes() {
+  const files = builds.map(({ name }) => `${name}.wasm`);
+  const wasm = files.map((file) => {
+    const path = join(output, file);
+    return [file, existsSync(path) ? sha256(readFileSync(path)) : 'missing'];
+  });
+  return { rust: sourceHash(), wasm: Object.fromEntries(wasm) };
+}
+
+export const recordedHashes = () => (existsSync(hashFile) ? JSON.parse(readFileSync(hashFile, 'utf8')) : null);
+
+export function recordHashes() {
+  writeFileSync(hashFile, `${JSON.stringify(currentHashes(), null, 2)}\n`);
+}
