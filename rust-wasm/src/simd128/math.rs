@@ -25,12 +25,19 @@ pub fn exp_clamped(x: F32x4) -> F32x4 {
     x.select_lt(s(EXP_LOW), s(0.0), exp_normal(x))
 }
 
-/// [`exp`] as a factor of a state: below -87.33 the smallest normal number stands for the subnormal ones, so that an
+/// [`exp`] as a factor of a state, for arguments up to 88.37: below -87.33 the smallest normal number stands for the subnormal ones, so that an
 /// infinite state stays infinite under any finite decay; 0 for -infinity alone.
 #[inline(always)]
 pub fn decay(x: F32x4) -> F32x4 {
     let s = F32x4::splat;
     x.select_lt(s(f32::MIN), s(0.0), exp_normal(x))
+}
+
+/// [`decay`] for any argument: without softplus a step size may be negative, and the state grows.
+#[inline(always)]
+pub fn growth(x: F32x4) -> F32x4 {
+    let s = F32x4::splat;
+    s(EXP_HIGH).select_lt(x, s(f32::INFINITY), decay(x.at_most(s(EXP_HIGH))))
 }
 
 /// e^max(x, -87.33) for x up to 88.37.

@@ -7,7 +7,7 @@
 //! 3. Numbers of states that 4 does not divide: A, B, C and h are filled up with zeros. An infinite d u would make
 //!    the filled lanes of h NaN, so they are set to zero again after each token.
 
-use super::math::{decay, silu, softplus};
+use super::math::{decay, growth, silu, softplus};
 use crate::lanes::F32x4;
 use crate::scalar::scan::{finish, step_size, Scan};
 
@@ -54,11 +54,16 @@ pub unsafe fn selective_scan(s: &Scan, scratch: *mut f32) {
                     lanes: F32x4::load(lanes.as_ptr()),
                     partial: !count.is_multiple_of(4),
                 };
-                match count.div_ceil(4) {
-                    1 => scan_states::<1>(&block, y.add(channel)),
-                    2 => scan_states::<2>(&block, y.add(channel)),
-                    3 => scan_states::<3>(&block, y.add(channel)),
-                    _ => scan_states::<4>(&block, y.add(channel)),
+                let out = y.add(channel);
+                match (count.div_ceil(4), s.softplus) {
+                    (1, true) => scan_states::<1, true>(&block, out),
+                    (2, true) => scan_states::<2, true>(&block, out),
+                    (3, true) => scan_states::<3, true>(&block, out),
+                    (_, true) => scan_states::<4, true>(&block, out),
+                    (1, false) => scan_states::<1, false>(&block, out),
+                    (2, false) => scan_states::<2, false>(&block, out),
+                    (3, false) => scan_states::<3, false>(&block, out),
+                    (_, false) => scan_states::<4, false>(&block, out),
                 }
             }
         }
@@ -113,9 +118,9 @@ struct Block<'a> {
     partial: bool,
 }
 
-/// `V` vectors of states of one channel over a block of tokens.
+/// `V` vectors of states of one channel over a block of tokens. `DECAYS`: d A is never above 0, as after softplus.
 #[inline(always)]
-unsafe fn scan_states<const V: usize>(block: &Block, y: *mut f32) {
+unsafe fn scan_states<const V: usize, const DECAYS: bool>(block: &Block, y: *mut f32) {
     let s = block.s;
     let at = block.channel * s.states + block.n;
     let count = (s.states - block.n).min(4 * V);
@@ -132,7 +137,8 @@ unsafe fn scan_states<const V: usize>(block: &Block, y: *mut f32) {
         let (b, c) = (block.b.add(t * block.padded), block.c.add(t * block.padded));
         let mut sum = F32x4::splat(0.0);
         for k in 0..V {
-            let keep = decay(d.mul(a[k]));
+            let x = d.mul(a[k]);
+            let keep = if DECAYS { decay(x) } else { growth(x) };
             h[k] = keep.mul_add(h[k], du.mul(F32x4::load(b.add(4 * k))));
             if k == V - 1 && block.partial {
                 h[k] = block.lanes.select_lt(F32x4::splat(0.5), h[k], F32x4::splat(0.0));
