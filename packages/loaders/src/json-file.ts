@@ -16,7 +16,8 @@ function pythonInfinities(text: string): string {
       else if (c === 0x22 /* " */) inString = false;
     } else if (c === 0x22) inString = true;
     else if (c === 0x49 /* I */ && text.startsWith('Infinity', i)) {
-      parts.push(text.slice(copied, i), '1e999');
+      // Spaces keep it apart from what must not stand next to it: `Infinity0` is as wrong as it was.
+      parts.push(text.slice(copied, i), text[i - 1] === '-' ? '1e999 ' : ' 1e999 ');
       i += 7;
       copied = i + 1;
     }

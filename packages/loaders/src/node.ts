@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { MambaError } from '@mamba-ts/tensor';
 import { type ByteSource, prepareRead, READ_STEP } from './byte-source.ts';
 import { checkFileName } from './file-name.ts';
@@ -21,6 +22,9 @@ function fileError(path: string, doing: string, cause: unknown): MambaError {
   const kind = doing === 'written' ? 'FILE_WRITE' : 'FILE_READ';
   return new MambaError(kind, `${path} cannot be ${doing} (${code}).${remedy}`, { file: path, code }, { cause });
 }
+
+/** A path or a `file:` URL as an absolute path. */
+const absolutePath = (path: string | URL): string => resolve(path instanceof URL ? fileURLToPath(path) : path);
 
 /** Opens a regular file for reading. Never waits for the other end of a pipe; directories and devices are refused. */
 async function openRegular(path: string): Promise<{ handle: FileHandle; stats: Stats }> {
@@ -42,8 +46,8 @@ async function openRegular(path: string): Promise<{ handle: FileHandle; stats: S
  * A file on disk as a source. No handle stays open between reads, so there is nothing to close; a file that was replaced
  * or written to since it was opened throws `FILE_CHANGED`. Throws `FILE_MISSING` and `FILE_READ`.
  */
-export async function openFile(path: string): Promise<ByteSource> {
-  const absolute = resolve(path);
+export async function openFile(path: string | URL): Promise<ByteSource> {
+  const absolute = absolutePath(path);
   const name = basename(absolute);
   const { handle, stats: original } = await openRegular(absolute);
   await handle.close();
@@ -90,8 +94,8 @@ function changed(path: string, how: string): MambaError {
  * A directory as a model folder. Links are followed (the Hugging Face cache consists of them), names are plain. Throws
  * `FILE_MISSING` where it does not exist and `FILE_READ` where it is no directory.
  */
-export async function openFolder(path: string): Promise<ModelFolder> {
-  const absolute = resolve(path);
+export async function openFolder(path: string | URL): Promise<ModelFolder> {
+  const absolute = absolutePath(path);
   let stats: Stats;
   try {
     stats = await stat(absolute);
@@ -135,12 +139,12 @@ export async function openFolder(path: string): Promise<ModelFolder> {
  * `writeSafetensors` throws, `FILE_MISSING` (no such folder), `FILE_WRITE`, and the signal's reason.
  */
 export async function saveSafetensors(
-  path: string,
+  path: string | URL,
   tensors: Iterable<TensorToWrite>,
   metadata?: Readonly<Record<string, string>>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const absolute = resolve(path);
+  const absolute = absolutePath(path);
   const pieces = writeSafetensors(tensors, metadata);
   signal?.throwIfAborted();
   const temporary = join(dirname(absolute), `.${basename(absolute)}.${randomUUID()}.tmp`);

@@ -39,14 +39,14 @@ export const WEIGHT_DTYPES: Readonly<Partial<Record<SafetensorsDType, DType>>> =
 };
 
 /**
- * What a reader keeps in memory of one header, whatever it says: with these, at most about 60 MB beside the header's own
+ * What a reader keeps in memory of one header, whatever it says: with these, at most about 40 MB beside the header's own
  * bytes. Far beyond any checkpoint: the largest published have some 2,000 tensors per file.
  */
 export const LIMITS = {
   /** Bytes; the reference reader's own limit. */
   header: 100_000_000,
-  tensors: 65_536,
+  tensors: 32_768,
   rank: 32,
   /** Bytes of all names and metadata, as written. */
-  text: 8 << 20,
+  text: 8_388_608,
 } as const;

@@ -55,7 +55,7 @@ class HeaderParser {
   #text = 0;
 
   constructor(bytes: Uint8Array, file: string) {
-    this.#json = new JsonScanner(bytes, file);
+    this.#json = new JsonScanner(bytes, file, ['dtype', 'shape', 'data_offsets', ...Object.keys(SAFETENSORS_BITS)]);
     this.#bytes = bytes;
     this.#file = file;
   }
@@ -128,9 +128,8 @@ class HeaderParser {
   }
 
   #parseTensor(name: string): void {
-    const shown = shownName(name);
     if (this.#tensors.has(name)) {
-      this.#fail('SAFETENSORS_DUPLICATE_NAME', `the header declares tensor ${shown} twice`, { tensor: name });
+      this.#fail('SAFETENSORS_DUPLICATE_NAME', `the header declares tensor ${shownName(name)} twice`, { tensor: name });
     }
     if (this.#tensors.size === LIMITS.tensors) {
       this.#fail('SAFETENSORS_LIMIT', `more than ${LIMITS.tensors} tensors in one file are not supported`, {
@@ -139,7 +138,7 @@ class HeaderParser {
     }
     this.#keep(this.#json.at - name.length);
     if (this.#json.peek() !== '{') {
-      this.#fail('SAFETENSORS_ENTRY', `tensor ${shown} must be an object of dtype, shape and data_offsets`, {
+      this.#fail('SAFETENSORS_ENTRY', `tensor ${shownName(name)} must be an object of dtype, shape and data_offsets`, {
         tensor: name,
       });
     }
@@ -150,7 +149,7 @@ class HeaderParser {
         return;
       }
       if (fields[field]) {
-        this.#fail('SAFETENSORS_ENTRY', `tensor ${shown} has two fields ${field}`, { tensor: name, field });
+        this.#fail('SAFETENSORS_ENTRY', `tensor ${shownName(name)} has two fields ${field}`, { tensor: name, field });
       }
       if (field === 'dtype') fields.dtype = this.#parseDType(name);
       else if (field === 'shape') fields.shape = this.#parseIntegers(name, 'SAFETENSORS_SHAPE', field, LIMITS.rank);
@@ -159,7 +158,7 @@ class HeaderParser {
     const { dtype, shape, data_offsets: offsets } = fields;
     if (!dtype || !shape || !offsets) {
       const missing = !dtype ? 'dtype' : !shape ? 'shape' : 'data_offsets';
-      this.#fail('SAFETENSORS_ENTRY', `tensor ${shown} has no ${missing}`, { tensor: name, field: missing });
+      this.#fail('SAFETENSORS_ENTRY', `tensor ${shownName(name)} has no ${missing}`, { tensor: name, field: missing });
     }
     this.#tensors.set(name, this.#checkTensor(name, dtype, shape, offsets));
   }
@@ -177,30 +176,37 @@ class HeaderParser {
 
   #parseIntegers(name: string, code: string, field: string, most: number): number[] {
     const values: number[] = [];
-    const tensor = shownName(name);
-    if (this.#json.peek() !== '[') this.#fail(code, `tensor ${tensor}: ${field} must be a list`, { tensor: name });
+    if (this.#json.peek() !== '[')
+      this.#fail(code, `tensor ${shownName(name)}: ${field} must be a list`, { tensor: name });
     this.#json.array(() => {
       const value = this.#json.integer();
       if (Number.isNaN(value)) {
-        this.#fail(code, `tensor ${tensor}: ${field} must hold whole numbers from 0 to 2^53 - 1, written in digits`, {
-          tensor: name,
-        });
+        this.#fail(
+          code,
+          `tensor ${shownName(name)}: ${field} must hold whole numbers from 0 to 2^53 - 1, written in digits`,
+          {
+            tensor: name,
+          },
+        );
       }
       if (values.length === most)
-        this.#fail(code, `tensor ${tensor}: ${field} has more than ${most} numbers`, { tensor: name });
+        this.#fail(code, `tensor ${shownName(name)}: ${field} has more than ${most} numbers`, { tensor: name });
       values.push(value);
     });
     return values;
   }
 
   #checkTensor(name: string, dtype: SafetensorsDType, shape: number[], offsets: number[]): SafetensorsTensor {
-    const shown = shownName(name);
     const [begin, end] = offsets;
     if (begin === undefined || end === undefined || end < begin) {
-      this.#fail('SAFETENSORS_OFFSETS', `tensor ${shown}: data_offsets must be [begin, end], found [${offsets}]`, {
-        tensor: name,
-        found: offsets,
-      });
+      this.#fail(
+        'SAFETENSORS_OFFSETS',
+        `tensor ${shownName(name)}: data_offsets must be [begin, end], found [${offsets}]`,
+        {
+          tensor: name,
+          found: offsets,
+        },
+      );
     }
     let elements = 1;
     for (const axis of shape) {
@@ -213,7 +219,7 @@ class HeaderParser {
     if (bits % 8 !== 0 || bits / 8 !== end - begin) {
       this.#fail(
         'SAFETENSORS_SPAN',
-        `tensor ${shown}: shape [${shape}] of ${dtype} takes ${bits / 8} bytes, but data_offsets [${begin}, ${end}] span ${end - begin}`,
+        `tensor ${shownName(name)}: shape [${shape}] of ${dtype} takes ${bits / 8} bytes, but data_offsets [${begin}, ${end}] span ${end - begin}`,
         { tensor: name, expected: bits / 8, found: end - begin },
       );
     }

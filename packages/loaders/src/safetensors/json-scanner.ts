@@ -31,7 +31,12 @@ export class JsonScanner {
   readonly #file: string;
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-  constructor(bytes: Uint8Array, file: string) {
+  /** By length. */
+  readonly #words: ReadonlyMap<number, readonly string[]>;
+
+  /** `words`: strings that are expected often. */
+  constructor(bytes: Uint8Array, file: string, words: readonly string[] = []) {
+    this.#words = Map.groupBy(words, (word) => word.length);
     this.#bytes = bytes;
     this.#file = file;
   }
@@ -126,11 +131,21 @@ export class JsonScanner {
         { file: this.#file, at: start, limit: maxBytes, found: end - start },
       );
     }
-    const raw = this.#decoder.decode(this.#bytes.subarray(start, end));
+    const raw = this.#text(start, end);
     if (!raw.includes('\\')) return raw;
     return raw.replace(/\\(?:u([0-9a-fA-F]{4})|(.))/gs, (_, hex: string | undefined, mark: string) =>
       hex ? String.fromCharCode(Number.parseInt(hex, 16)) : ESCAPES[mark.charCodeAt(0)]!,
     );
+  }
+
+  /** Field names and dtypes, which are most of a header's strings, cost no decoding and no memory. */
+  #text(start: number, end: number): string {
+    for (const word of this.#words.get(end - start) ?? []) {
+      let i = 0;
+      while (i < word.length && word.charCodeAt(i) === this.#bytes[start + i]) i++;
+      if (i === word.length) return word;
+    }
+    return this.#decoder.decode(this.#bytes.subarray(start, end));
   }
 
   /** Checks the string that starts here and passes it. */
