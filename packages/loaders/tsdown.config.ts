@@ -6,4 +6,5 @@ export default defineConfig({
   platform: 'neutral',
   dts: { oxc: true },
   fixedExtension: true,
+  deps: { neverBundle: [/^node:/] },
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -68,6 +68,7 @@ test('a file that changes between reads is told: longer, replaced, rewritten, go
   const path = join(folder, 'a');
   const changedBy = async (change: () => Promise<void>) => {
     await writeFile(path, pattern(100));
+    await utimes(path, 1000, 1000);
     const source = await openFile(path);
     await source.read(0, 1);
     await change();
@@ -81,6 +82,10 @@ test('a file that changes between reads is told: longer, replaced, rewritten, go
       await writeFile(path, pattern(100));
     }),
   ).toBe('FILE_CHANGED');
+  await writeFile(join(folder, 'b'), pattern(100, 1));
+  await utimes(join(folder, 'b'), 1000, 1000);
+  const replaced = changedBy(() => rename(join(folder, 'b'), path)); // size and time stay, the file is another
+  expect(await replaced).toBe('FILE_CHANGED');
   expect(await changedBy(() => rm(path))).toBe('FILE_MISSING');
 });
 

@@ -102,6 +102,8 @@ describe('one error code for each malformation', () => {
     ['SAFETENSORS_HEADER_JSON', 'a leading surrogate before a letter', raw(one({ name: '\\ud800\\u0041' }), 4)],
     ['SAFETENSORS_HEADER_JSON', 'a lone surrogate in an unknown field', raw(one({ more: ',"x":"\\ud800"' }), 4)],
     ['SAFETENSORS_HEADER_JSON', 'a number out of range there', raw(one({ more: ',"x":1e999' }), 4)],
+    ['SAFETENSORS_HEADER_JSON', 'a number next to that range', raw(one({ more: ',"x":-1.7976931348623157e308' }), 4)],
+    ['SAFETENSORS_HEADER_JSON', 'a number of 1000 digits there', raw(one({ more: `,"x":0.${'1'.repeat(1000)}` }), 4)],
     ['SAFETENSORS_HEADER_JSON', 'a leading zero there', raw(one({ more: ',"x":01' }), 4)],
     ['SAFETENSORS_HEADER_JSON', 'an empty fraction there', raw(one({ more: ',"x":1.' }), 4)],
     ['SAFETENSORS_HEADER_JSON', 'an empty exponent there', raw(one({ more: ',"x":1e+' }), 4)],
@@ -170,6 +172,13 @@ describe('one error code for each malformation', () => {
       'SAFETENSORS_LIMIT',
       'the same in two',
       raw(`{"__metadata__":{"a":"${'x'.repeat(LIMITS.text - 9)}","b":"123456789"}}`),
+    ],
+    [
+      'SAFETENSORS_LIMIT',
+      'longer names than are kept',
+      raw(
+        `{${Array.from({ length: 9 }, (_, i) => `"${i}${'x'.repeat(1 << 20)}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`)}}`,
+      ),
     ],
     [
       'SAFETENSORS_LIMIT',

@@ -27,7 +27,7 @@ export const SAFETENSORS_BITS = {
   F64: 64,
   I64: 64,
   U64: 64,
-} as const satisfies Readonly<Record<string, number>>;
+} as const;
 
 export type SafetensorsDType = keyof typeof SAFETENSORS_BITS;
 
