@@ -1,0 +1,17 @@
+export { expNonPositive } from './exp.ts';
+export type { GeneratedToken, GenerateOptions, GenerationResult, PrefillProgress, PriorTokens } from './loop.ts';
+export { generate } from './loop.ts';
+export type { SamplerOptions } from './options.ts';
+export type { IndexedRandom } from './philox.ts';
+export { philox4x32, philoxRandom } from './philox.ts';
+export type { LogitsProcessor } from './processors.ts';
+export { countPenalties, logitBias, repetitionPenalty, TokenHistory } from './processors.ts';
+export type { Distribution, Sampler, SamplerParts } from './sampler.ts';
+export { createSampler } from './sampler.ts';
+export type { Score, ScoreOptions } from './score.ts';
+export { score } from './score.ts';
+export { StopFilter } from './stop.ts';
+export type { StreamingDecoder, TextOptions, TextResult } from './text.ts';
+export { generateText } from './text.ts';
+export type { Warper } from './warpers.ts';
+export { Candidates, minP, temperature, topK, topP } from './warpers.ts';

@@ -1,0 +1,33 @@
+// The same marker as @mamba-ts/tensor's MambaError, so that its isMambaError() knows this error too: this package
+// imports no other package of the family, and Symbol.for makes the two meet at run time.
+const MARKER: unique symbol = Symbol.for('mamba-ts.error') as never;
+
+/**
+ * What a {@link TokenizerError} is about. Stable.
+ *
+ * - `TOKENIZER_JSON`: the file is malformed or contradicts itself; `details.path` names the field.
+ * - `TOKENIZER_UNSUPPORTED`: the file is sound but asks for a component that is not implemented; `details.found`,
+ *   `details.supported`.
+ * - `TOKENIZER_LIMIT`: a size is beyond what is accepted; `details.limit`, `details.found`.
+ * - `TOKENIZER_ARGUMENT`: a method was called with something else than it takes.
+ */
+export type TokenizerErrorCode = 'TOKENIZER_JSON' | 'TOKENIZER_UNSUPPORTED' | 'TOKENIZER_LIMIT' | 'TOKENIZER_ARGUMENT';
+
+/** The one error class of this package; test with `isMambaError` of @mamba-ts/tensor or by `code`. */
+export class TokenizerError extends Error {
+  readonly code: TokenizerErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+  readonly [MARKER] = true;
+
+  constructor(
+    code: TokenizerErrorCode,
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = 'TokenizerError';
+    this.code = code;
+    this.details = details;
+  }
+}

@@ -1,0 +1,3 @@
+export { TokenizerError, type TokenizerErrorCode } from './errors.ts';
+export type { StreamingDecoder } from './streaming.ts';
+export { type DecodeOptions, type EncodeOptions, Tokenizer } from './tokenizer.ts';

@@ -1,0 +1,171 @@
+import { asArray, asFlag, asId, asObject, asText, malformed, onlyFields, overLimit, unsupported } from './json.ts';
+import { normalizeNfc } from './normalize.ts';
+import { type Splitter, splitGpt2, splitLlama3 } from './split.ts';
+
+/** Sequences may hold sequences; this deep and no deeper, and this many parts in all. */
+const MAX_DEPTH = 8;
+const MAX_PARTS = 16;
+
+export interface PreTokenizer {
+  /** Applied one inside the other. */
+  readonly splitters: readonly Splitter[];
+  /** Each piece that does not start with a space gets one, before the last splitter. */
+  readonly addPrefixSpace: boolean;
+  /** How many of `splitters` come before the prefix space. */
+  readonly splittersBeforePrefix: number;
+}
+
+/** Special tokens around the text. */
+export interface PostProcessor {
+  readonly prefix: readonly number[];
+  readonly suffix: readonly number[];
+}
+
+// The split patterns in use, each with its scanner. Patterns of a file are compared, never run (see split.ts).
+const LLAMA3_HEAD = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}";
+const LLAMA3_TAIL = '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const PATTERNS: ReadonlyMap<string, Splitter> = new Map([
+  ["'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", splitGpt2],
+  [`${LLAMA3_HEAD}{1,3}${LLAMA3_TAIL}`, splitLlama3(3)],
+  [`${LLAMA3_HEAD}${LLAMA3_TAIL}`, splitLlama3(1)],
+]);
+
+/** The parts of a possibly nested `{type: 'Sequence', [list]: [...]}`, in order. `null` is no part at all. */
+function flatten(value: unknown, path: string, list: string): [unknown, string][] {
+  const parts: [unknown, string][] = [];
+  const visit = (part: unknown, at: string, depth: number): void => {
+    if (depth > MAX_DEPTH) throw overLimit(`the depth of ${path}`, MAX_DEPTH, depth);
+    const object = asObject(part, at);
+    if (asText(object.type, `${at}.type`) !== 'Sequence') {
+      if (parts.length === MAX_PARTS) throw overLimit(`the number of parts of ${path}`, MAX_PARTS, parts.length + 1);
+      parts.push([part, at]);
+      return;
+    }
+    onlyFields(object, at, ['type', list]);
+    const inner = asArray(object[list], `${at}.${list}`);
+    if (inner.length > MAX_PARTS) throw overLimit(`the number of parts of ${at}`, MAX_PARTS, inner.length);
+    inner.forEach((each, i) => {
+      visit(each, `${at}.${list}[${i}]`, depth + 1);
+    });
+  };
+  if (value !== null && value !== undefined) visit(value, path, 1);
+  return parts;
+}
+
+export function parseNormalizer(value: unknown): (text: string) => string {
+  const parts = flatten(value, 'normalizer', 'normalizers');
+  for (const [part, path] of parts) {
+    const object = asObject(part, path);
+    if (object.type !== 'NFC') throw unsupported(`${path}.type`, object.type, ['NFC', 'Sequence', 'null']);
+    onlyFields(object, path, ['type']);
+  }
+  return parts.length > 0 ? normalizeNfc : (text) => text; // NFC of NFC is NFC
+}
+
+export function parsePreTokenizer(value: unknown): PreTokenizer {
+  const parts = flatten(value, 'pre_tokenizer', 'pretokenizers');
+  const last = parts.at(-1);
+  const supported = ['ByteLevel', 'Split followed by ByteLevel', 'Sequence of these'];
+  if (last === undefined) throw unsupported('pre_tokenizer', value, supported);
+  const splitters: Splitter[] = [];
+  for (const [part, path] of parts.slice(0, -1)) splitters.push(parseSplit(part, path, supported));
+
+  const [part, path] = last;
+  const byteLevel = asObject(part, path);
+  if (byteLevel.type !== 'ByteLevel') throw unsupported(`${path}.type (the last step)`, byteLevel.type, supported);
+  const splittersBeforePrefix = splitters.length;
+  if (parseByteLevel(byteLevel, path).useRegex) splitters.push(splitGpt2);
+  return { splitters, addPrefixSpace: parseByteLevel(byteLevel, path).addPrefixSpace, splittersBeforePrefix };
+}
+
+function parseSplit(part: unknown, path: string, supported: readonly string[]): Splitter {
+  const object = asObject(part, path);
+  if (object.type !== 'Split') throw unsupported(`${path}.type (before the last step)`, object.type, supported);
+  onlyFields(object, path, ['type', 'pattern', 'behavior', 'invert']);
+  const pattern = asObject(object.pattern, `${path}.pattern`);
+  onlyFields(pattern, `${path}.pattern`, ['Regex']);
+  const regex = asText(pattern.Regex, `${path}.pattern.Regex`);
+  const splitter = PATTERNS.get(regex);
+  if (splitter === undefined) throw unsupported(`${path}.pattern.Regex`, regex, [...PATTERNS.keys()]);
+  if (asText(object.behavior, `${path}.behavior`) !== 'Isolated') {
+    throw unsupported(`${path}.behavior`, object.behavior, ['Isolated']);
+  }
+  if (asFlag(object.invert, `${path}.invert`, false)) throw unsupported(`${path}.invert`, true, ['false']);
+  return splitter;
+}
+
+function parseByteLevel(value: unknown, path: string): { addPrefixSpace: boolean; useRegex: boolean } {
+  const object = asObject(value, path);
+  onlyFields(object, path, ['type', 'add_prefix_space', 'trim_offsets', 'use_regex']);
+  asFlag(object.trim_offsets, `${path}.trim_offsets`); // offsets are not computed yet
+  return {
+    addPrefixSpace: asFlag(object.add_prefix_space, `${path}.add_prefix_space`),
+    useRegex: asFlag(object.use_regex, `${path}.use_regex`, true),
+  };
+}
+
+/** The decoder must be ByteLevel: its flags do not change what it does. */
+export function parseDecoder(value: unknown): void {
+  const parts = flatten(value, 'decoder', 'decoders');
+  const supported = ['ByteLevel', 'Sequence of one ByteLevel'];
+  if (parts.length !== 1) throw unsupported('decoder', value, supported);
+  const [part, path] = parts[0]!;
+  const object = asObject(part, path);
+  if (object.type !== 'ByteLevel') throw unsupported(`${path}.type`, object.type, supported);
+  parseByteLevel(object, path);
+}
+
+export function parsePostProcessor(value: unknown, isKnownId: (id: number) => boolean): PostProcessor {
+  let prefix: number[] = [];
+  let suffix: number[] = [];
+  for (const [part, path] of flatten(value, 'post_processor', 'processors')) {
+    const object = asObject(part, path);
+    if (object.type === 'ByteLevel') {
+      parseByteLevel(object, path); // moves offsets only
+    } else if (object.type === 'TemplateProcessing') {
+      const template = parseTemplate(part, path, isKnownId);
+      prefix = [...template.prefix, ...prefix];
+      suffix = [...suffix, ...template.suffix];
+    } else {
+      throw unsupported(`${path}.type`, object.type, ['ByteLevel', 'TemplateProcessing', 'Sequence', 'null']);
+    }
+  }
+  return { prefix, suffix };
+}
+
+const MAX_TEMPLATE_PIECES = 64;
+const MAX_TEMPLATE_IDS = 64;
+
+function parseTemplate(value: unknown, path: string, isKnownId: (id: number) => boolean): PostProcessor {
+  const object = asObject(value, path);
+  onlyFields(object, path, ['type', 'single', 'pair', 'special_tokens']);
+  const special = asObject(object.special_tokens, `${path}.special_tokens`);
+  asArray(object.pair, `${path}.pair`); // pairs of texts are not encoded
+  const pieces = asArray(object.single, `${path}.single`);
+  if (pieces.length > MAX_TEMPLATE_PIECES) throw overLimit(`${path}.single`, MAX_TEMPLATE_PIECES, pieces.length);
+
+  const sides: [number[], number[]] = [[], []];
+  let sequences = 0;
+  pieces.forEach((piece, i) => {
+    const at = `${path}.single[${i}]`;
+    const fields = asObject(piece, at);
+    onlyFields(fields, at, ['SpecialToken', 'Sequence']);
+    if (fields.Sequence !== undefined) {
+      const id = asText(asObject(fields.Sequence, `${at}.Sequence`).id, `${at}.Sequence.id`);
+      if (id !== 'A' || ++sequences > 1) throw malformed(at, 'the one sequence A of the template', id);
+      return;
+    }
+    const name = asText(asObject(fields.SpecialToken, `${at}.SpecialToken`).id, `${at}.SpecialToken.id`);
+    if (!Object.hasOwn(special, name)) throw malformed(at, `a key of ${path}.special_tokens`, name);
+    const where = `${path}.special_tokens[${JSON.stringify(name)}]`;
+    const ids = asArray(asObject(special[name], where).ids, `${where}.ids`);
+    if (ids.length > MAX_TEMPLATE_IDS) throw overLimit(`${where}.ids`, MAX_TEMPLATE_IDS, ids.length);
+    for (const raw of ids) {
+      const id = asId(raw, `${where}.ids`);
+      if (!isKnownId(id)) throw malformed(`${where}.ids`, 'ids of tokens in this file', id);
+      sides[sequences]!.push(id);
+    }
+  });
+  if (sequences === 0) throw malformed(`${path}.single`, 'a template with the sequence A', pieces);
+  return { prefix: sides[0], suffix: sides[1] };
+}
