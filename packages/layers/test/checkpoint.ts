@@ -1,0 +1,82 @@
+import { findArchitecture, type LoadedLanguageModel, loadLanguageModel } from '@mamba-ts/layers';
+import { type CheckpointSource, memoryFolder, memorySource, openModel, openSafetensors } from '@mamba-ts/loaders';
+import { type Backend, decodeToF32 } from '@mamba-ts/tensor';
+import { loadFixture } from '../../../fixtures/load.ts';
+
+/** The models of fixtures/mamba (see its table in fixtures/README.md). */
+export const FIXTURES: readonly string[] = [
+  'plain',
+  'state-1',
+  'state-8',
+  'state-15',
+  'state-17',
+  'expand-3',
+  'bf16-shards',
+  'f16',
+  'original',
+  'original-ssm-cfg',
+];
+
+/** Printed where a fixture disagrees. */
+export const REMAKE = 'fixtures are made by: .venv/bin/python fixtures/generate.py';
+
+export interface Expected {
+  readonly ids: Int32Array;
+  readonly stepIds: Int32Array;
+  /** Row-major f32 by tensor name. */
+  readonly values: (name: string) => Promise<Float32Array>;
+}
+
+const filesOf = (name: string): string[] => [
+  'config.json',
+  ...(name === 'bf16-shards'
+    ? ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json']
+    : ['model.safetensors']),
+];
+
+export async function openFixture(
+  name: string,
+): Promise<{ config: Record<string, unknown>; weights: CheckpointSource }> {
+  const files: Record<string, Uint8Array> = {};
+  for (const file of filesOf(name)) files[file] = await loadFixture(`mamba/${name}/${file}`);
+  const { config, weights } = await openModel(memoryFolder(name, files));
+  return { config: config as Record<string, unknown>, weights };
+}
+
+export async function loadFixtureModel(name: string, backend: Backend): Promise<LoadedLanguageModel> {
+  const { config, weights } = await openFixture(name);
+  return loadLanguageModel(await findArchitecture(config), config, weights, backend);
+}
+
+export async function expectedOf(name: string): Promise<Expected> {
+  const bytes = await loadFixture(`mamba/${name}/expected.safetensors`);
+  const file = await openSafetensors(memorySource('expected.safetensors', bytes));
+  const raw = (tensor: string): Uint8Array => {
+    const found = [...file.tensors.values()].find((entry) => entry.name === tensor);
+    if (!found) throw new Error(`${name}: no ${tensor}; ${REMAKE}`);
+    return bytes.slice(file.dataStart + found.begin, file.dataStart + found.end);
+  };
+  const ints = (tensor: string): Int32Array => new Int32Array(raw(tensor).buffer);
+  return { ids: ints('ids'), stepIds: ints('step_ids'), values: async (tensor) => decodeToF32(raw(tensor), 'f32') };
+}
+
+/** Largest absolute difference. */
+export function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length) throw new Error(`${a.length} values against ${b.length}`);
+  let max = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = Math.abs(a[i]! - b[i]!);
+    if (!(difference <= max)) max = difference;
+  }
+  return max;
+}
+
+/** max - min. */
+export function spread(values: ArrayLike<number>): number {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < values.length; i++) {
+    low = Math.min(low, values[i]!);
+    high = Math.max(high, values[i]!);
+  }
+  return high - low;
+}

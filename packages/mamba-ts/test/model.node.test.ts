@@ -1,0 +1,70 @@
+import { fileURLToPath } from 'node:url';
+import { fromPretrained, isMambaError, type MambaModel } from 'mamba-ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const folder = fileURLToPath(new URL('../../model-shakespeare/model/', import.meta.url));
+const greedy = { temperature: 0, maxTokens: 12 };
+const expected = [199, 41, 458, 322, 305, 76, 481, 295, 339, 12, 292, 83];
+
+describe.each([true, false])('with worker: %s', (worker) => {
+  let model: MambaModel;
+  beforeAll(async () => {
+    model = await fromPretrained(folder, { worker });
+  });
+  afterAll(() => model.dispose());
+
+  test('streams pieces whose sum is the text', async () => {
+    let text = '';
+    for await (const piece of model.stream('ROMEO:', greedy)) text += piece;
+    const result = await model.generate('ROMEO:', greedy);
+    expect(result.ids).toEqual(expected);
+    expect(result.text).toBe(text);
+    expect(result.stopReason).toBe('length');
+  });
+
+  test('an abort ends it within a token, with the reason given', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    let pieces = 0;
+    const run = async (): Promise<void> => {
+      for await (const _ of model.stream('ROMEO:', { maxTokens: 100_000, signal: controller.signal })) {
+        if (++pieces === 3) controller.abort(reason);
+      }
+    };
+    await expect(run()).rejects.toBe(reason);
+    expect((await model.generate('ROMEO:', greedy)).ids).toEqual(expected);
+  });
+
+  test('leaving the loop early leaves the model ready', async () => {
+    for await (const _ of model.stream('ROMEO:', { maxTokens: 100_000 })) break;
+    const before = await model.memory();
+    expect((await model.generate('ROMEO:', greedy)).ids).toEqual(expected);
+    expect((await model.memory()).state).toBe(before.state);
+  });
+
+  test('scores, tokenizes and detokenizes', async () => {
+    const ids = await model.tokenize('Wherefore art thou Romeo?');
+    expect(await model.detokenize(ids)).toBe('Wherefore art thou Romeo?');
+    const rows: number[] = [];
+    const { scored, nats } = await model.score(ids, {
+      onLogits: (start, logits) => void rows.push(start, logits.length),
+    });
+    expect(scored).toBe(ids.length - 1);
+    expect(nats / scored).toBeLessThan(8);
+    expect(rows).toEqual([0, 1024 * ids.length]);
+  });
+
+  test('wrong options come back as typed errors', async () => {
+    const error = await model.generate('x', { temperature: -1 }).catch((caught: unknown) => caught);
+    expect(isMambaError(error, 'INVALID_OPTION')).toBe(true);
+  });
+});
+
+test('a folder without a model is a typed error, with a worker too', async () => {
+  for (const worker of [true, false]) {
+    const error = await fromPretrained(fileURLToPath(new URL('.', import.meta.url)), { worker }).catch(
+      (caught) => caught,
+    );
+    expect(isMambaError(error, 'FILE_MISSING')).toBe(true);
+  }
+});
