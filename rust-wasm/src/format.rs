@@ -6,6 +6,8 @@ use crate::lanes::F32x4;
 pub trait Format {
     type Bits: Copy;
     fn to_f32(bits: Self::Bits) -> f32;
+    /// [`Format::load8`] gives the elements divided by 2^`EXPONENT`.
+    const EXPONENT: u32;
     /// One column of a panel as two vectors.
     /// # Safety
     /// `p` points to 8 readable elements.
@@ -18,6 +20,7 @@ pub struct Bf16;
 
 impl Format for F32 {
     type Bits = f32;
+    const EXPONENT: u32 = 0;
     #[inline(always)]
     fn to_f32(bits: f32) -> f32 {
         bits
@@ -30,6 +33,7 @@ impl Format for F32 {
 
 impl Format for F16 {
     type Bits = u16;
+    const EXPONENT: u32 = 112;
     /// Finite values only; loading refuses others.
     #[inline(always)]
     fn to_f32(bits: u16) -> f32 {
@@ -38,12 +42,13 @@ impl Format for F16 {
     }
     #[inline(always)]
     unsafe fn load8(p: *const u16) -> (F32x4, F32x4) {
-        F32x4::load_f16x8(p)
+        F32x4::load_scaled_f16x8(p)
     }
 }
 
 impl Format for Bf16 {
     type Bits = u16;
+    const EXPONENT: u32 = 0;
     #[inline(always)]
     fn to_f32(bits: u16) -> f32 {
         f32::from_bits((bits as u32) << 16)

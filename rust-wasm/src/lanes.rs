@@ -1,12 +1,14 @@
-//! Four f32 lanes: thin wrappers over the WebAssembly instructions, and plain arrays elsewhere, so that `cargo test`
-//! runs the SIMD kernels natively. `mul_add` is the seam for builds with relaxed SIMD.
+//! Four f32 lanes. On WebAssembly each method is one instruction (or the two or three that stand in its comment);
+//! elsewhere the same arithmetic on an array, so that `cargo test` runs the SIMD kernels natively.
+
+// Methods, not operators: each call stands for an instruction.
+#![allow(clippy::should_implement_trait)]
 
 #[cfg(target_arch = "wasm32")]
 mod imp {
     use core::arch::wasm32::*;
 
     #[derive(Clone, Copy)]
-    #[repr(transparent)]
     pub struct F32x4(v128);
 
     impl F32x4 {
@@ -14,116 +16,42 @@ mod imp {
         pub fn splat(x: f32) -> Self {
             Self(f32x4_splat(x))
         }
-
         /// # Safety
-        /// Four f32 are readable at `p`, at any alignment.
+        /// `p` points to 4 readable f32, of any alignment.
         #[inline(always)]
         pub unsafe fn load(p: *const f32) -> Self {
-            Self(unsafe { v128_load(p as *const v128) })
+            Self(v128_load(p as *const v128))
         }
-
         /// # Safety
-        /// One f32 is readable at `p`.
-        #[inline(always)]
-        pub unsafe fn load_splat(p: *const f32) -> Self {
-            Self(unsafe { v128_load32_splat(p as *const u32) })
-        }
-
-        /// # Safety
-        /// Four f32 are writable at `p`, at any alignment.
+        /// `p` points to 4 writable f32, of any alignment.
         #[inline(always)]
         pub unsafe fn store(self, p: *mut f32) {
-            unsafe { v128_store(p as *mut v128, self.0) }
+            v128_store(p as *mut v128, self.0)
         }
-
-        /// Eight bf16 as `Matrix` packs them: outputs 0..3 and 4..7.
-        ///
+        /// All lanes from one f32.
         /// # Safety
-        /// Sixteen bytes are readable at `p`.
+        /// `p` points to a readable f32.
         #[inline(always)]
-        pub unsafe fn load_bf16(p: *const u8) -> (Self, Self) {
-            let words = unsafe { v128_load(p as *const v128) };
-            (
-                Self(i32x4_shl(words, 16)),
-                Self(v128_and(words, u32x4_splat(0xffff_0000))),
-            )
+        pub unsafe fn load_splat(p: *const f32) -> Self {
+            Self(v128_load32_splat(p as *const u32))
         }
-
-        /// Eight f16 as `Matrix` packs them, times 2^-112: exponent and fraction are moved to their places in an f32,
-        /// whose exponent bias is 112 larger. Exact for all finite values.
-        ///
-        /// # Safety
-        /// Sixteen bytes are readable at `p`.
         #[inline(always)]
-        pub unsafe fn load_f16_small(p: *const u8) -> (Self, Self) {
-            let words = unsafe { v128_load(p as *const v128) };
-            let mask = u32x4_splat(0x8fff_e000);
-            (
-                Self(v128_and(i32x4_shr(i32x4_shl(words, 16), 3), mask)),
-                Self(v128_and(i32x4_shr(words, 3), mask)),
-            )
+        pub fn add(self, b: Self) -> Self {
+            Self(f32x4_add(self.0, b.0))
         }
-
         #[inline(always)]
-        pub fn floor(self) -> Self {
-            Self(f32x4_floor(self.0))
+        pub fn sub(self, b: Self) -> Self {
+            Self(f32x4_sub(self.0, b.0))
         }
-
         #[inline(always)]
-        pub fn abs(self) -> Self {
-            Self(f32x4_abs(self.0))
+        pub fn mul(self, b: Self) -> Self {
+            Self(f32x4_mul(self.0, b.0))
         }
-
-        /// `b < self ? b : self`: keeps a NaN in `self`.
         #[inline(always)]
-        pub fn at_most(self, b: Self) -> Self {
-            Self(f32x4_pmin(self.0, b.0))
+        pub fn div(self, b: Self) -> Self {
+            Self(f32x4_div(self.0, b.0))
         }
-
-        /// `self < b ? b : self`: keeps a NaN in `self`.
-        #[inline(always)]
-        pub fn at_least(self, b: Self) -> Self {
-            Self(f32x4_pmax(self.0, b.0))
-        }
-
-        /// `self > limit ? a : b`, lane by lane; a NaN chooses `b`.
-        #[inline(always)]
-        pub fn where_greater(self, limit: Self, a: Self, b: Self) -> Self {
-            Self(v128_bitselect(a.0, b.0, f32x4_gt(self.0, limit.0)))
-        }
-
-        /// The bits of each lane, shifted left by 23: what stood in the low nine bits becomes sign and exponent.
-        #[inline(always)]
-        pub fn low_bits_to_exponent(self) -> Self {
-            Self(i32x4_shl(self.0, 23))
-        }
-
-        /// The first `n` lanes; zeros in place of the others, whatever they held.
-        #[inline(always)]
-        pub fn first(self, n: usize) -> Self {
-            let lanes = i32x4(0, 1, 2, 3);
-            Self(v128_and(self.0, i32x4_lt(lanes, i32x4_splat(n as i32))))
-        }
-
-        #[inline(always)]
-        pub fn sum(self) -> f32 {
-            let pairs = f32x4_add(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
-            let all = f32x4_add(pairs, i32x4_shuffle::<1, 0, 3, 2>(pairs, pairs));
-            f32x4_extract_lane::<0>(all)
-        }
-
-        #[inline(always)]
-        pub fn to_array(self) -> [f32; 4] {
-            // SAFETY: both are sixteen bytes of plain data.
-            unsafe { core::mem::transmute(self.0) }
-        }
-
-        #[inline(always)]
-        pub fn from_array(a: [f32; 4]) -> Self {
-            Self(f32x4(a[0], a[1], a[2], a[3]))
-        }
-
-        /// `self * b + c`, rounded twice, or once where relaxed SIMD has the instruction.
+        /// `self * b + c`: rounded twice, or once in the relaxed build. The only seam between the two builds.
         #[inline(always)]
         pub fn mul_add(self, b: Self, c: Self) -> Self {
             #[cfg(target_feature = "relaxed-simd")]
@@ -131,158 +59,160 @@ mod imp {
             #[cfg(not(target_feature = "relaxed-simd"))]
             Self(f32x4_add(f32x4_mul(self.0, b.0), c.0))
         }
+        #[inline(always)]
+        pub fn abs(self) -> Self {
+            Self(f32x4_abs(self.0))
+        }
+        #[inline(always)]
+        pub fn neg(self) -> Self {
+            Self(f32x4_neg(self.0))
+        }
+        #[inline(always)]
+        pub fn nearest(self) -> Self {
+            Self(f32x4_nearest(self.0))
+        }
+        /// `b < self ? b : self`: a NaN in `self` stays.
+        #[inline(always)]
+        pub fn at_most(self, b: Self) -> Self {
+            Self(f32x4_pmin(self.0, b.0))
+        }
+        /// `self < b ? b : self`: a NaN in `self` stays.
+        #[inline(always)]
+        pub fn at_least(self, b: Self) -> Self {
+            Self(f32x4_pmax(self.0, b.0))
+        }
+        /// 2^self for whole numbers from -126 to 127; other lanes are undefined (two instructions and a conversion).
+        #[inline(always)]
+        pub fn exp2_whole(self) -> Self {
+            let n = i32x4_trunc_sat_f32x4(self.0);
+            Self(i32x4_shl(i32x4_add(n, i32x4_splat(127)), 23))
+        }
+        /// Per lane: `self < b ? yes : no`.
+        #[inline(always)]
+        pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
+            Self(v128_bitselect(yes.0, no.0, f32x4_lt(self.0, b.0)))
+        }
+        /// Lane 0 + lane 1 + lane 2 + lane 3, pairwise.
+        #[inline(always)]
+        pub fn sum(self) -> f32 {
+            let a = f32x4_add(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
+            f32x4_extract_lane::<0>(a) + f32x4_extract_lane::<1>(a)
+        }
+        /// 8 bfloat16 to 2 vectors: they are the upper halves of f32 (one interleaving each).
+        /// # Safety
+        /// `p` points to 16 readable bytes.
+        #[inline(always)]
+        pub unsafe fn load_bf16x8(p: *const u16) -> (Self, Self) {
+            Self::interleave(i16x8_splat(0), v128_load(p as *const v128))
+        }
+        /// 8 finite binary16, each times 2^-112, to 2 vectors: sign, exponent and fraction move to where f32 has them,
+        /// and the exponent's bias then differs by 112, for subnormal numbers too. Done on 8 halves at a time: the
+        /// upper half is an arithmetic shift by 3 and a mask, the lower half the 3 last bits of the fraction (three
+        /// instructions, and one interleaving each).
+        /// # Safety
+        /// `p` points to 16 readable bytes.
+        #[inline(always)]
+        pub unsafe fn load_scaled_f16x8(p: *const u16) -> (Self, Self) {
+            let v = v128_load(p as *const v128);
+            let upper = v128_and(i16x8_shr(v, 3), i16x8_splat(0x8fffu16 as i16));
+            Self::interleave(i16x8_shl(v, 13), upper)
+        }
+        /// f32 from lower and upper halves. Engines know these two patterns as single instructions; others they do not.
+        #[inline(always)]
+        fn interleave(lower: v128, upper: v128) -> (Self, Self) {
+            (
+                Self(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(lower, upper)),
+                Self(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(lower, upper)),
+            )
+        }
     }
-
-    macro_rules! operator {
-        ($trait:ident, $method:ident, $instruction:ident) => {
-            impl core::ops::$trait for F32x4 {
-                type Output = Self;
-                #[inline(always)]
-                fn $method(self, b: Self) -> Self {
-                    Self($instruction(self.0, b.0))
-                }
-            }
-        };
-    }
-    operator!(Add, add, f32x4_add);
-    operator!(Sub, sub, f32x4_sub);
-    operator!(Mul, mul, f32x4_mul);
-    operator!(Div, div, f32x4_div);
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 mod imp {
+    use crate::format::{Bf16, Format, F16};
+
     #[derive(Clone, Copy)]
     pub struct F32x4([f32; 4]);
 
-    fn zip(a: F32x4, b: F32x4, f: impl Fn(f32, f32) -> f32) -> F32x4 {
-        F32x4(core::array::from_fn(|i| f(a.0[i], b.0[i])))
-    }
-
-    /// The twins of the WebAssembly wrappers; what each promises is said there.
-    #[allow(clippy::missing_safety_doc)]
     impl F32x4 {
+        fn zip(self, b: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+            Self(core::array::from_fn(|i| f(self.0[i], b.0[i])))
+        }
         pub fn splat(x: f32) -> Self {
             Self([x; 4])
         }
+        /// # Safety
+        /// `p` points to 4 readable f32.
         pub unsafe fn load(p: *const f32) -> Self {
-            Self(unsafe { core::ptr::read_unaligned(p as *const [f32; 4]) })
+            Self((p as *const [f32; 4]).read_unaligned())
         }
-        pub unsafe fn load_splat(p: *const f32) -> Self {
-            Self::splat(unsafe { *p })
-        }
+        /// # Safety
+        /// `p` points to 4 writable f32.
         pub unsafe fn store(self, p: *mut f32) {
-            unsafe { core::ptr::write_unaligned(p as *mut [f32; 4], self.0) }
+            (p as *mut [f32; 4]).write_unaligned(self.0)
         }
-        unsafe fn words(p: *const u8) -> [u32; 4] {
-            unsafe { core::ptr::read_unaligned(p as *const [u32; 4]) }
+        /// # Safety
+        /// `p` points to a readable f32.
+        pub unsafe fn load_splat(p: *const f32) -> Self {
+            Self([*p; 4])
         }
-        pub unsafe fn load_bf16(p: *const u8) -> (Self, Self) {
-            let words = unsafe { Self::words(p) };
-            (
-                Self(words.map(|w| f32::from_bits(w << 16))),
-                Self(words.map(|w| f32::from_bits(w & 0xffff_0000))),
-            )
+        pub fn add(self, b: Self) -> Self {
+            self.zip(b, |a, b| a + b)
         }
-        pub unsafe fn load_f16_small(p: *const u8) -> (Self, Self) {
-            let words = unsafe { Self::words(p) };
-            let small = |w: u32| f32::from_bits(((w as i32) >> 3) as u32 & 0x8fff_e000);
-            (Self(words.map(|w| small(w << 16))), Self(words.map(small)))
+        pub fn sub(self, b: Self) -> Self {
+            self.zip(b, |a, b| a - b)
         }
-        pub fn floor(self) -> Self {
-            Self(self.0.map(f32::floor))
+        pub fn mul(self, b: Self) -> Self {
+            self.zip(b, |a, b| a * b)
+        }
+        pub fn div(self, b: Self) -> Self {
+            self.zip(b, |a, b| a / b)
+        }
+        pub fn mul_add(self, b: Self, c: Self) -> Self {
+            self.mul(b).add(c)
         }
         pub fn abs(self) -> Self {
             Self(self.0.map(f32::abs))
         }
+        pub fn neg(self) -> Self {
+            Self(self.0.map(|a| -a))
+        }
+        pub fn nearest(self) -> Self {
+            Self(self.0.map(f32::round_ties_even))
+        }
         pub fn at_most(self, b: Self) -> Self {
-            zip(self, b, |a, b| if b < a { b } else { a })
+            self.zip(b, |a, b| if b < a { b } else { a })
         }
         pub fn at_least(self, b: Self) -> Self {
-            zip(self, b, |a, b| if a < b { b } else { a })
+            self.zip(b, |a, b| if a < b { b } else { a })
         }
-        pub fn where_greater(self, limit: Self, a: Self, b: Self) -> Self {
-            Self(core::array::from_fn(|i| {
-                if self.0[i] > limit.0[i] {
-                    a.0[i]
-                } else {
-                    b.0[i]
-                }
-            }))
+        pub fn exp2_whole(self) -> Self {
+            Self(self.0.map(|a| f32::from_bits(((a as i32 + 127) << 23) as u32)))
         }
-        pub fn low_bits_to_exponent(self) -> Self {
-            Self(self.0.map(|x| f32::from_bits(x.to_bits() << 23)))
-        }
-        pub fn first(self, n: usize) -> Self {
-            Self(core::array::from_fn(|i| if i < n { self.0[i] } else { 0.0 }))
+        pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
+            Self(core::array::from_fn(|i| if self.0[i] < b.0[i] { yes.0[i] } else { no.0[i] }))
         }
         pub fn sum(self) -> f32 {
-            let [a, b, c, d] = self.0;
-            (a + c) + (b + d)
+            (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
         }
-        pub fn to_array(self) -> [f32; 4] {
-            self.0
+        unsafe fn decode8<F: Format<Bits = u16>>(p: *const u16) -> (Self, Self) {
+            let at = |i: usize| F::to_f32(*p.add(i));
+            (Self(core::array::from_fn(at)), Self(core::array::from_fn(|i| at(i + 4))))
         }
-        pub fn from_array(a: [f32; 4]) -> Self {
-            Self(a)
+        /// # Safety
+        /// `p` points to 8 readable u16.
+        pub unsafe fn load_bf16x8(p: *const u16) -> (Self, Self) {
+            Self::decode8::<Bf16>(p)
         }
-        pub fn mul_add(self, b: Self, c: Self) -> Self {
-            self * b + c
+        /// # Safety
+        /// `p` points to 8 readable u16.
+        pub unsafe fn load_scaled_f16x8(p: *const u16) -> (Self, Self) {
+            let (lo, hi) = Self::decode8::<F16>(p);
+            let scale = Self::splat(f32::from_bits((127 - 112) << 23));
+            (lo.mul(scale), hi.mul(scale))
         }
     }
-
-    macro_rules! operator {
-        ($trait:ident, $method:ident, $operator:tt) => {
-            impl core::ops::$trait for F32x4 {
-                type Output = Self;
-                fn $method(self, b: Self) -> Self {
-                    zip(self, b, |a, b| a $operator b)
-                }
-            }
-        };
-    }
-    operator!(Add, add, +);
-    operator!(Sub, sub, -);
-    operator!(Mul, mul, *);
-    operator!(Div, div, /);
 }
 
 pub use imp::F32x4;
-
-impl F32x4 {
-    #[inline(always)]
-    pub fn zero() -> Self {
-        Self::splat(0.0)
-    }
-
-    /// `n` lanes from `p`, zeros in the others; at most four are read.
-    ///
-    /// # Safety
-    /// The first `min(n, 4)` f32 are readable at `p`.
-    #[inline(always)]
-    pub unsafe fn load_first(p: *const f32, n: usize) -> Self {
-        if n >= 4 {
-            return unsafe { Self::load(p) };
-        }
-        let mut lanes = [0.0; 4];
-        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
-            *lane = unsafe { *p.add(i) };
-        }
-        Self::from_array(lanes)
-    }
-
-    /// Writes the first `n` lanes; at most four.
-    ///
-    /// # Safety
-    /// The first `min(n, 4)` f32 are writable at `p`.
-    #[inline(always)]
-    pub unsafe fn store_first(self, p: *mut f32, n: usize) {
-        if n >= 4 {
-            return unsafe { self.store(p) };
-        }
-        let lanes = self.to_array();
-        for (i, lane) in lanes.iter().enumerate().take(n) {
-            unsafe { *p.add(i) = *lane };
-        }
-    }
-}

@@ -1,15 +1,23 @@
-//! Kernels of Mamba for WebAssembly. `exports` is the only surface; it takes numbers alone. Every op exists twice
-//! with one signature: `scalar`, to read, and `simd128`, to run. Arguments are checked by the TypeScript that calls.
+//! The kernels behind `@mamba-ts/kernels`.
+//!
+//! `scalar` is the portable form of each op: short loops that say what is computed. `simd128` is the fast form with the
+//! same signatures, written on [`lanes`], so that it also runs (and is tested) natively. `exports` is all that
+//! JavaScript sees. Arguments are checked in TypeScript: pointers are byte addresses of live, 4-byte aligned memory.
+//!
+//! Matrices are packed into panels of [`PANEL`] outputs: `[outputs / 8][inputs][8]`, the last panel filled up with
+//! zeros. A matrix-vector product then reads its weights once, front to back, and a panel's column is two vectors.
 
-mod alloc;
-mod exports;
-mod lanes;
-mod limits;
-mod math;
-mod pack;
-mod params;
-#[cfg(any(test, not(target_arch = "wasm32")))]
+pub mod alloc;
+pub mod exports;
+pub mod format;
+pub mod lanes;
+pub mod limits;
+pub mod pack;
 pub mod scalar;
 pub mod simd128;
 
-pub use params::*;
+/// Outputs that lie side by side in a packed matrix.
+pub const PANEL: usize = 8;
+
+// wasm-pack insists on the dependency.
+use wasm_bindgen as _;

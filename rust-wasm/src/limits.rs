@@ -1,54 +1,38 @@
-//! What this machine can do at most in this build: reading memory in order, and multiplying and adding f32 in
-//! registers. The kernels' speed is stated as a fraction of these.
+//! What this machine can do in WebAssembly on one thread: the denominators of the benchmarks.
 
 use crate::lanes::F32x4;
 
-/// Independent sums: enough to hide the latency of an addition.
-const SUMS: usize = 12;
+const ACCUMULATORS: usize = 12;
 
-/// Reads `bytes` (a multiple of 128) at `pointer`, `passes` times, into eight accumulators; their sum, so that nothing
-/// is left out.
-///
+/// Reads `bytes` (a multiple of 128) from `p`, `passes` times, front to back, through 8 accumulators.
 /// # Safety
-/// `bytes` bytes are readable at `pointer`, which is 16-byte aligned.
-#[cfg(target_arch = "wasm32")]
-pub unsafe fn read(pointer: *const u8, bytes: usize, passes: usize) -> u32 {
-    use core::arch::wasm32::*;
-    let mut sums = [u32x4_splat(0); 8];
+/// `p` points to `bytes` readable bytes.
+pub unsafe fn read(p: *const f32, bytes: usize, passes: usize) -> f32 {
+    let mut sums = [F32x4::splat(0.0); 8];
     for _ in 0..passes {
-        let mut at = pointer as *const v128;
-        for _ in 0..bytes / 128 {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                *sum = v128_xor(*sum, unsafe { v128_load(at.wrapping_add(i)) });
+        let mut q = p;
+        let end = p.add(bytes / 4);
+        while q < end {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                // An order of magnitude cheaper than the memory it waits for, and not removable as a sum is used.
+                *sum = sum.add(F32x4::load(q.add(4 * k)));
             }
-            at = at.wrapping_add(8);
+            q = q.add(32);
         }
     }
-    let mut all = sums[0];
-    for sum in &sums[1..] {
-        all = v128_xor(all, *sum);
-    }
-    u32x4_extract_lane::<0>(all)
+    sums.iter().fold(0.0, |total, sum| total + sum.sum())
 }
 
-/// The same in words, so that the crate builds natively.
-///
+/// `rounds` x 12 independent multiply-adds of 4 lanes, all in registers. `p` points to x and y, 4 lanes each.
 /// # Safety
-/// As above.
-#[cfg(not(target_arch = "wasm32"))]
-pub unsafe fn read(pointer: *const u8, bytes: usize, passes: usize) -> u32 {
-    let words = unsafe { core::slice::from_raw_parts(pointer as *const u32, bytes / 4) };
-    (0..passes).fold(0, |sum, _| words.iter().fold(sum, |s, w| s ^ w))
-}
-
-/// `rounds` times twelve vector multiplications and additions on registers: 96 operations a round.
-pub fn multiply_add(rounds: usize, x: f32, y: f32) -> f32 {
-    let (x, y) = (F32x4::splat(x), F32x4::splat(y));
-    let mut sums: [F32x4; SUMS] = core::array::from_fn(|i| F32x4::splat(i as f32));
+/// `p` points to 8 readable f32.
+pub unsafe fn multiply_add(rounds: usize, p: *const f32) -> f32 {
+    let (x, y) = (F32x4::load(p), F32x4::load(p.add(4)));
+    let mut a: [F32x4; ACCUMULATORS] = core::array::from_fn(|k| F32x4::splat(k as f32));
     for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = sum.mul_add(x, y);
+        for value in a.iter_mut() {
+            *value = value.mul_add(x, y);
         }
     }
-    sums.into_iter().fold(F32x4::zero(), |all, sum| all + sum).sum()
+    a.iter().fold(0.0, |total, value| total + value.sum())
 }

@@ -46,7 +46,7 @@ pub unsafe fn linear<F: Format>(
             for o in (0..outputs).step_by(PANEL) {
                 let column = w.add(o * inputs + i0 * PANEL);
                 for i in 0..width {
-                    let (lo, hi) = F::load8(column.add(i * PANEL));
+                    let (lo, hi) = load8_exact::<F>(column.add(i * PANEL));
                     lo.store(tile.as_mut_ptr().add(i * PANEL));
                     hi.store(tile.as_mut_ptr().add(i * PANEL + 4));
                 }
@@ -65,6 +65,21 @@ pub unsafe fn linear<F: Format>(
             }
         }
     }
+}
+
+#[inline(always)]
+fn power_of_two(exponent: u32) -> F32x4 {
+    F32x4::splat(f32::from_bits((127 + exponent) << 23))
+}
+
+#[inline(always)]
+unsafe fn load8_exact<F: Format>(p: *const F::Bits) -> (F32x4, F32x4) {
+    let (lo, hi) = F::load8(p);
+    if F::EXPONENT == 0 {
+        return (lo, hi);
+    }
+    let scale = power_of_two(F::EXPONENT);
+    (lo.mul(scale), hi.mul(scale))
 }
 
 /// Where a tile of results goes.
@@ -130,6 +145,9 @@ unsafe fn store_part(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32, coun
     }
 }
 
+/// Activations below this may be multiplied by 2^100, and sums of their products with 16-bit weights stay finite.
+const LARGE: f32 = 65536.0;
+
 unsafe fn matrix_vector<F: Format>(
     x: *const f32,
     w: *const F::Bits,
@@ -138,6 +156,33 @@ unsafe fn matrix_vector<F: Format>(
     inputs: usize,
     outputs: usize,
 ) {
+    // A NaN counts as small: it comes out as NaN either way.
+    let large = F::EXPONENT != 0 && (0..inputs).any(|i| (*x.add(i)).abs() >= LARGE);
+    if large {
+        matrix_vector_scaled::<F, false>(x, w, bias, y, inputs, outputs)
+    } else {
+        matrix_vector_scaled::<F, true>(x, w, bias, y, inputs, outputs)
+    }
+}
+
+/// `FOLD`: the format's power of two goes into x (2^100) and the sum (2^12), not into each weight.
+unsafe fn matrix_vector_scaled<F: Format, const FOLD: bool>(
+    x: *const f32,
+    w: *const F::Bits,
+    bias: *const f32,
+    y: *mut f32,
+    inputs: usize,
+    outputs: usize,
+) {
+    let fold = FOLD && F::EXPONENT != 0;
+    let column = |i: usize, panel: *const F::Bits| {
+        let xi = F32x4::load_splat(x.add(i));
+        if fold {
+            (xi.mul(power_of_two(100)), F::load8(panel.add(i * PANEL)))
+        } else {
+            (xi, load8_exact::<F>(panel.add(i * PANEL)))
+        }
+    };
     for o in (0..outputs).step_by(PANEL) {
         let panel = w.add(o * inputs);
         let mut lo = [F32x4::splat(0.0); 4];
@@ -145,22 +190,24 @@ unsafe fn matrix_vector<F: Format>(
         let mut i = 0;
         while i + 4 <= inputs {
             for k in 0..4 {
-                let xi = F32x4::load_splat(x.add(i + k));
-                let (w0, w1) = F::load8(panel.add((i + k) * PANEL));
+                let (xi, (w0, w1)) = column(i + k, panel);
                 lo[k] = xi.mul_add(w0, lo[k]);
                 hi[k] = xi.mul_add(w1, hi[k]);
             }
             i += 4;
         }
         while i < inputs {
-            let xi = F32x4::load_splat(x.add(i));
-            let (w0, w1) = F::load8(panel.add(i * PANEL));
+            let (xi, (w0, w1)) = column(i, panel);
             lo[0] = xi.mul_add(w0, lo[0]);
             hi[0] = xi.mul_add(w1, hi[0]);
             i += 1;
         }
-        let lo = lo[0].add(lo[1]).add(lo[2].add(lo[3]));
-        let hi = hi[0].add(hi[1]).add(hi[2].add(hi[3]));
+        let mut lo = lo[0].add(lo[1]).add(lo[2].add(lo[3]));
+        let mut hi = hi[0].add(hi[1]).add(hi[2].add(hi[3]));
+        if fold {
+            lo = lo.mul(power_of_two(F::EXPONENT.saturating_sub(100)));
+            hi = hi.mul(power_of_two(F::EXPONENT.saturating_sub(100)));
+        }
         let start = if bias.is_null() { bias } else { bias.add(o) };
         if outputs - o >= PANEL {
             add_store(lo, hi, start, y.add(o));
