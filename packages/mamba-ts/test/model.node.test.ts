@@ -65,6 +65,6 @@ test('a folder without a model is a typed error, with a worker too', async () =>
     const error = await fromPretrained(fileURLToPath(new URL('.', import.meta.url)), { worker }).catch(
       (caught) => caught,
     );
-    expect(isMambaError(error, 'FILE_MISSING')).toBe(true);
+    expect(isMambaError(error, 'MODEL_FILE')).toBe(true);
   }
 });
