@@ -12,7 +12,10 @@ const SNIPPET = /```ts\n([\s\S]*?)```\n+```text\n([\s\S]*?)```/g;
 /** The README, and the folder whose dependencies its snippet may import. */
 const readmes: [readme: string, folder: string][] = [
   ['README.md', 'apps/cli'],
-  ...readdirSync(join(root, 'packages')).map((name): [string, string] => [`packages/${name}/README.md`, `packages/${name}`]),
+  ...readdirSync(join(root, 'packages')).map((name): [string, string] => [
+    `packages/${name}/README.md`,
+    `packages/${name}`,
+  ]),
 ];
 
 function run(file: string): Promise<string> {

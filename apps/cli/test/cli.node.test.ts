@@ -167,6 +167,41 @@ describe('the trained checkpoint of shared/', () => {
   });
 });
 
+describe('the validation text of shared/', () => {
+  const model = fileURLToPath(new URL('models/shakespeare-mamba', shared));
+  const whole = fileURLToPath(new URL('data/tinyshakespeare.txt', shared));
+  const here = existsSync(model) && existsSync(whole);
+  const validation = async (): Promise<string> => {
+    const text = await readFile(whole, 'utf8');
+    return text.slice(Math.floor(0.9 * text.length));
+  };
+
+  test.skipIf(!here)(
+    'costs 3.44536 nats per token with --window 512, within 0.001',
+    async () => {
+      const file = join(folder, 'validation.txt');
+      await writeFile(file, await validation());
+      const result = await json(['score', '--model', model, '--text', file, '--window', '512']);
+      expect(result).toMatchObject({ tokens: 49_422, scored: 49_421 });
+      expect(Math.abs((result.nats_per_token as number) - 3.44536)).toBeLessThanOrEqual(0.001);
+    },
+    120_000,
+  );
+
+  test.skipIf(!here)(
+    'its first 2,000 tokens cost the same on the reference backend, within 1e-4 nats per token',
+    async () => {
+      const { ids } = await json(['tokenize', '--model', model], await validation());
+      const file = join(folder, 'first-ids.json');
+      await writeFile(file, JSON.stringify((ids as number[]).slice(0, 2000)));
+      const args = ['score', '--model', model, '--ids', file];
+      const [fast, slow] = [await json(args), await json([...args, '--backend', 'reference'])];
+      expect(Math.abs((slow.nats_per_token as number) - (fast.nats_per_token as number))).toBeLessThanOrEqual(1e-4);
+    },
+    240_000,
+  );
+});
+
 describe('mamba', () => {
   test('shows what a checkpoint is without reading its weights', async () => {
     const result = await json(['show', fileURLToPath(modelUrl)]);
