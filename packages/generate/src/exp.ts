@@ -1,7 +1,7 @@
-const LOG2_E = 1.4426950408889634;
+const LOG2_E = Math.LOG2E;
 // ln 2 in two parts: the first has 21 trailing zero bits, so that k * LN2_HIGH is exact for |k| < 2^21.
-const LN2_HIGH = 6.9314718036912381649e-1;
-const LN2_LOW = 1.90821492927058770002e-10;
+const LN2_HIGH = 0.6931471803691238;
+const LN2_LOW = 1.9082149292705877e-10;
 
 /** `powers[k] = 2^-k`, exact: halving a double never rounds above the subnormals. */
 const powers: Float64Array = new Float64Array(1023);

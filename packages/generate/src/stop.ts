@@ -29,7 +29,11 @@ function createMatcher(text: string): Matcher {
 export function checkStops(stop: unknown): string[] {
   const list: unknown = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop;
   if (!Array.isArray(list) || list.length > MAX_STOPS) {
-    throw invalidOption('stop', `a string or a list of at most ${MAX_STOPS} strings`, Array.isArray(list) ? list.length : stop);
+    throw invalidOption(
+      'stop',
+      `a string or a list of at most ${MAX_STOPS} strings`,
+      Array.isArray(list) ? list.length : stop,
+    );
   }
   for (const text of list as unknown[]) {
     // A lone surrogate never occurs in decoded text, and it could make a piece end in the middle of a character.

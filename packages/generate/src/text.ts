@@ -1,6 +1,6 @@
 import type { LanguageModel } from '@mamba-ts/layers';
-import { checkKeys } from './options.ts';
 import { GENERATE_OPTIONS, type GenerateOptions, type GenerationResult, generate } from './loop.ts';
+import { checkKeys } from './options.ts';
 import { checkStops, StopFilter } from './stop.ts';
 
 /** Turns ids into text piece by piece, never giving out half a character. A tokenizer makes one per text. */
