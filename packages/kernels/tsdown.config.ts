@@ -1,4 +1,9 @@
 import { defineConfig } from 'tsdown';
 
-export default defineConfig({ entry: ['src/index.ts', 'src/node.ts'], format: 'esm', platform: 'neutral', dts: { oxc: true },
-  fixedExtension: true });
+export default defineConfig({
+  entry: ['src/index.ts', 'src/node.ts'],
+  format: 'esm',
+  platform: 'neutral',
+  dts: { oxc: true },
+  fixedExtension: true,
+});
