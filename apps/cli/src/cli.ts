@@ -79,6 +79,12 @@ program
   .addOption(json())
   .action(async (source, options) => (await import('./commands/show.ts')).show(source, options));
 
+// Whoever reads stdout may have seen enough (`mamba run | head`): that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 try {
   if (process.argv.length <= 2) program.help();
   await program.parseAsync();

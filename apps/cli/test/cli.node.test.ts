@@ -92,6 +92,19 @@ describe('mamba run', () => {
     expect(slow.backend).toBe('reference');
   });
 
+  test('a reader that leaves early is no failure', async () => {
+    const child = spawn(process.execPath, [cli, 'run', 'ROMEO:', '--max-tokens', '2000'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.stdout.once('data', () => child.stdout.destroy());
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(0);
+    expect(stderr).toBe('');
+  });
+
   test('Ctrl-C ends it with 130', async () => {
     const child = spawn(process.execPath, [cli, 'run', 'ROMEO:', '--max-tokens', '1000000'], {
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { fromPretrained, isMambaError, type MambaModel } from 'mamba-ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-const folder = fileURLToPath(new URL('../../model-shakespeare/model/', import.meta.url));
+const folder = fileURLToPath(new URL('../../model-shakespeare/shakespeare-mamba/', import.meta.url));
 const greedy = { temperature: 0, maxTokens: 12 };
 const expected = [199, 41, 458, 322, 305, 76, 481, 295, 339, 12, 292, 83];
 

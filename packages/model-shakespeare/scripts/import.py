@@ -1,4 +1,4 @@
-"""Copies a trained Mamba-1 checkpoint in Hugging Face layout into ../model, its matrices as f16.
+"""Copies a trained Mamba-1 checkpoint in Hugging Face layout into ../shakespeare-mamba, its matrices as f16.
 
     python scripts/import.py FOLDER      # needs numpy and safetensors, as fixtures/requirements.txt pins them
 
@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 MATRICES = ("embeddings.weight", "in_proj.weight", "x_proj.weight", "dt_proj.weight", "out_proj.weight", "lm_head.weight")
-TARGET = Path(__file__).parent.parent / "model"
+TARGET = Path(__file__).parent.parent / "shakespeare-mamba"
 
 
 def main(source: Path) -> None:
