@@ -145,9 +145,13 @@ unsafe fn store_part(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32, coun
     }
 }
 
+/// Inputs of a matrix-vector product whose activations are scaled beforehand: 16 KiB on the stack.
+const VECTOR: usize = 4096;
 /// Activations below this may be multiplied by 2^100, and sums of their products with 16-bit weights stay finite.
 const LARGE: f32 = 65536.0;
 
+/// Where the format has a power of two, it goes into the activations (2^100) and the sums (the rest), once each; where
+/// that could overflow, into each weight.
 unsafe fn matrix_vector<F: Format>(
     x: *const f32,
     w: *const F::Bits,
@@ -156,32 +160,34 @@ unsafe fn matrix_vector<F: Format>(
     inputs: usize,
     outputs: usize,
 ) {
-    // A NaN counts as small: it comes out as NaN either way.
-    let large = F::EXPONENT != 0 && (0..inputs).any(|i| (*x.add(i)).abs() >= LARGE);
-    if large {
-        matrix_vector_scaled::<F, false>(x, w, bias, y, inputs, outputs)
-    } else {
-        matrix_vector_scaled::<F, true>(x, w, bias, y, inputs, outputs)
+    if F::EXPONENT == 0 {
+        return matrix_vector_scaled::<F, false>(x, w, bias, y, inputs, outputs, 0);
     }
+    // A NaN counts as small: it comes out as NaN either way.
+    if inputs > VECTOR || (0..inputs).any(|i| (*x.add(i)).abs() >= LARGE) {
+        return matrix_vector_scaled::<F, true>(x, w, bias, y, inputs, outputs, 0);
+    }
+    let scale = f32::from_bits((127 + 100) << 23);
+    let mut scaled = [0f32; VECTOR];
+    for (i, value) in scaled.iter_mut().take(inputs).enumerate() {
+        *value = *x.add(i) * scale;
+    }
+    matrix_vector_scaled::<F, false>(scaled.as_ptr(), w, bias, y, inputs, outputs, F::EXPONENT.saturating_sub(100))
 }
 
-/// `FOLD`: the format's power of two goes into x (2^100) and the sum (2^12), not into each weight.
-unsafe fn matrix_vector_scaled<F: Format, const FOLD: bool>(
+/// `EXACT`: each weight times its format's power of two; else the sums times 2^`shift`.
+unsafe fn matrix_vector_scaled<F: Format, const EXACT: bool>(
     x: *const f32,
     w: *const F::Bits,
     bias: *const f32,
     y: *mut f32,
     inputs: usize,
     outputs: usize,
+    shift: u32,
 ) {
-    let fold = FOLD && F::EXPONENT != 0;
     let column = |i: usize, panel: *const F::Bits| {
-        let xi = F32x4::load_splat(x.add(i));
-        if fold {
-            (xi.mul(power_of_two(100)), F::load8(panel.add(i * PANEL)))
-        } else {
-            (xi, load8_exact::<F>(panel.add(i * PANEL)))
-        }
+        let at = panel.add(i * PANEL);
+        (F32x4::load_splat(x.add(i)), if EXACT { load8_exact::<F>(at) } else { F::load8(at) })
     };
     for o in (0..outputs).step_by(PANEL) {
         let panel = w.add(o * inputs);
@@ -202,12 +208,8 @@ unsafe fn matrix_vector_scaled<F: Format, const FOLD: bool>(
             hi[0] = xi.mul_add(w1, hi[0]);
             i += 1;
         }
-        let mut lo = lo[0].add(lo[1]).add(lo[2].add(lo[3]));
-        let mut hi = hi[0].add(hi[1]).add(hi[2].add(hi[3]));
-        if fold {
-            lo = lo.mul(power_of_two(F::EXPONENT.saturating_sub(100)));
-            hi = hi.mul(power_of_two(F::EXPONENT.saturating_sub(100)));
-        }
+        let lo = lo[0].add(lo[1]).add(lo[2].add(lo[3])).mul(power_of_two(shift));
+        let hi = hi[0].add(hi[1]).add(hi[2].add(hi[3])).mul(power_of_two(shift));
         let start = if bias.is_null() { bias } else { bias.add(o) };
         if outputs - o >= PANEL {
             add_store(lo, hi, start, y.add(o));
