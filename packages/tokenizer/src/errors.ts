@@ -1,6 +1,6 @@
 // The same marker as @mamba-ts/tensor's MambaError, so that its isMambaError() knows this error too: this package
 // imports no other package of the family, and Symbol.for makes the two meet at run time.
-const MARKER: unique symbol = Symbol.for('mamba-ts.error') as never;
+const MARKER: symbol = Symbol.for('mamba-ts.error');
 
 /**
  * What a {@link TokenizerError} is about. Stable.
@@ -17,7 +17,6 @@ export type TokenizerErrorCode = 'TOKENIZER_JSON' | 'TOKENIZER_UNSUPPORTED' | 'T
 export class TokenizerError extends Error {
   readonly code: TokenizerErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
-  readonly [MARKER] = true;
 
   constructor(
     code: TokenizerErrorCode,
@@ -29,5 +28,6 @@ export class TokenizerError extends Error {
     this.name = 'TokenizerError';
     this.code = code;
     this.details = details;
+    Object.defineProperty(this, MARKER, { value: true });
   }
 }
