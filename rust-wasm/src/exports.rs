@@ -1,10 +1,10 @@
-//! All that JavaScript sees: functions of plain numbers. Addresses are bytes; `dtype` is 0 f32, 1 f16, 2 bf16.
+//! All that JavaScript sees: functions of plain numbers. Addresses are bytes; `dtype` is 0 f32, 1 f16, 2 bf16, 3 raised f16.
 //!
 //! # Safety
 //! Every function trusts its addresses and sizes: TypeScript has checked them.
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 
-use crate::format::{Bf16, F16, F32};
+use crate::format::{Bf16, RaisedF16, F16, F32};
 use crate::scalar::conv::{load_history, store_history};
 use crate::scalar::scan::Scan;
 use crate::{alloc, limits, pack, scalar, simd128};
@@ -19,28 +19,35 @@ pub unsafe extern "C" fn release(address: usize, bytes: usize) {
     alloc::free(address, bytes)
 }
 
-/// 1 where an f16 piece holds a number that is not finite; nothing is packed then.
+/// 1 where a piece holds a number that its format has no place for: nothing is packed then. For f16 these are infinities
+/// and NaN, for raised f16 all from 64 up; raised f16 comes as f16, and `source` is overwritten.
 #[no_mangle]
 pub unsafe extern "C" fn pack_matrix(
     dtype: u32,
-    source: *const u8,
+    source: *mut u8,
     start: usize,
     count: usize,
     inputs: usize,
     target: *mut u8,
 ) -> u32 {
-    if dtype == 0 {
-        pack::pack(source as *const u32, start, count, inputs, target as *mut u32);
-        return 0;
+    match dtype {
+        0 => pack::pack::<F32>(source as _, start, count, inputs, target as _),
+        1 if pack::has_non_finite_f16(source as _, count) => return 1,
+        1 => pack::pack::<F16>(source as _, start, count, inputs, target as _),
+        2 => pack::pack::<Bf16>(source as _, start, count, inputs, target as _),
+        _ if !pack::raise_f16(source as _, count) => return 1,
+        _ => pack::pack::<RaisedF16>(source as _, start, count, inputs, target as _),
     }
-    if dtype == 1 && pack::has_non_finite_f16(source as *const u16, count) {
-        return 1;
-    }
-    pack::pack(source as *const u16, start, count, inputs, target as *mut u16);
     0
 }
 
-/// Finite f16 to f32, element by element.
+/// A packed matrix of raised f16 to f16, in place.
+#[no_mangle]
+pub unsafe extern "C" fn lower_f16(elements: *mut u16, count: usize) {
+    pack::lower_f16(elements, count)
+}
+
+/// A packed matrix of f16 to f32.
 #[no_mangle]
 pub unsafe extern "C" fn widen_f16(source: *const u16, count: usize, target: *mut f32) {
     pack::widen::<F16>(source, count, target)
@@ -63,7 +70,8 @@ pub unsafe extern "C" fn linear(
     match dtype {
         0 => linear::<F32>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
         1 => linear::<F16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
-        _ => linear::<Bf16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+        2 => linear::<Bf16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+        _ => linear::<RaisedF16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
     }
 }
 
@@ -80,7 +88,8 @@ pub unsafe extern "C" fn embedding(
     match dtype {
         0 => embedding::<F32>(ids, w as _, y, tokens, inputs),
         1 => embedding::<F16>(ids, w as _, y, tokens, inputs),
-        _ => embedding::<Bf16>(ids, w as _, y, tokens, inputs),
+        2 => embedding::<Bf16>(ids, w as _, y, tokens, inputs),
+        _ => embedding::<RaisedF16>(ids, w as _, y, tokens, inputs),
     }
 }
 

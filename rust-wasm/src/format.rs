@@ -12,10 +12,19 @@ pub trait Format {
     /// # Safety
     /// `p` points to 8 readable elements.
     unsafe fn load8(p: *const Self::Bits) -> (F32x4, F32x4);
+    /// Where a panel's output lies in a column.
+    #[inline(always)]
+    fn position(output: usize) -> usize {
+        output
+    }
 }
 
 pub struct F32;
 pub struct F16;
+/// Binary16 times 2^[`RAISE`]: then the numbers that binary16 holds as subnormal ones are normal, and so are their bits
+/// as f32, on which processors stumble otherwise (0.12 % of weights uniform in +-0.05, a sixth of the speed of decoding
+/// on a Zen 5). For matrices whose elements are below 64, which is all but none.
+pub struct RaisedF16;
 pub struct Bf16;
 
 impl Format for F32 {
@@ -43,6 +52,59 @@ impl Format for F16 {
     #[inline(always)]
     unsafe fn load8(p: *const u16) -> (F32x4, F32x4) {
         F32x4::load_scaled_f16x8(p)
+    }
+    /// Outputs j and j + 4 side by side: a word then gives two lanes.
+    #[inline(always)]
+    fn position(output: usize) -> usize {
+        output % 4 * 2 + output / 4
+    }
+}
+
+/// Powers of two by which [`RaisedF16`] is larger than the number it stands for.
+pub const RAISE: u16 = 10;
+const EXPONENT_BITS: u16 = 0x7c00;
+
+impl RaisedF16 {
+    /// The element for a binary16 number; `None` from 64 up, and for infinities and NaN.
+    #[inline(always)]
+    pub fn raise(bits: u16) -> Option<u16> {
+        let (sign, exponent, fraction) = (bits & 0x8000, (bits & EXPONENT_BITS) >> 10, bits & 1023);
+        match (exponent, fraction) {
+            (0, 0) => Some(bits),
+            (0, _) => {
+                let top = 15 - fraction.leading_zeros() as u16;
+                Some(sign | (top + 1) << 10 | (fraction << (10 - top)) & 1023)
+            }
+            (1..=20, _) => Some(bits + (RAISE << 10)),
+            _ => None,
+        }
+    }
+
+    /// Back again.
+    pub fn lower(bits: u16) -> u16 {
+        let (sign, exponent, fraction) = (bits & 0x8000, (bits & EXPONENT_BITS) >> 10, bits & 1023);
+        match exponent {
+            0 => bits,
+            1..=RAISE => sign | (0x400 | fraction) >> (RAISE + 1 - exponent),
+            _ => bits - (RAISE << 10),
+        }
+    }
+}
+
+impl Format for RaisedF16 {
+    type Bits = u16;
+    const EXPONENT: u32 = F16::EXPONENT - RAISE as u32;
+    #[inline(always)]
+    fn to_f32(bits: u16) -> f32 {
+        F16::to_f32(bits) * f32::from_bits((127 - RAISE as u32) << 23)
+    }
+    #[inline(always)]
+    unsafe fn load8(p: *const u16) -> (F32x4, F32x4) {
+        F32x4::load_scaled_f16x8(p)
+    }
+    #[inline(always)]
+    fn position(output: usize) -> usize {
+        F16::position(output)
     }
 }
 
@@ -78,6 +140,13 @@ mod tests {
             };
             let expected = if bits >> 15 == 1 { -magnitude } else { magnitude };
             assert_eq!(F16::to_f32(bits) as f64, expected, "{bits:#06x}");
+            let raised = RaisedF16::raise(bits);
+            assert_eq!(raised.is_some(), magnitude < 64.0, "{bits:#06x}");
+            if let Some(raised) = raised {
+                assert_eq!(RaisedF16::to_f32(raised) as f64, expected, "{bits:#06x}");
+                assert_eq!(RaisedF16::lower(raised), bits);
+                assert!(raised & 0x7fff == 0 || raised & EXPONENT_BITS != 0, "{bits:#06x} is not normal");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ export interface Kernels {
   allocate(bytes: number): number;
   release(address: number, bytes: number): void;
   pack_matrix(dtype: number, source: number, start: number, count: number, inputs: number, target: number): number;
+  lower_f16(elements: number, count: number): void;
   widen_f16(source: number, count: number, target: number): void;
   linear(
     dtype: number,

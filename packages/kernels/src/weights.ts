@@ -17,6 +17,8 @@ import type { WasmMemory } from './memory.ts';
 const PANEL = 8;
 const STAGING = 1 << 20;
 const CODES: Readonly<Record<DType, number>> = { f32: 0, f16: 1, bf16: 2 };
+/** f16 times 2^10, the usual form of it in memory: see RaisedF16 in rust-wasm/src/format.rs. */
+const RAISED_F16 = 3;
 
 /** A parameter in WebAssembly memory. */
 export class WasmWeight implements Weight {
@@ -26,11 +28,20 @@ export class WasmWeight implements Weight {
   readonly dtype: DType;
   readonly bytes: number;
   readonly address: number;
+  /** As the kernels call the format. */
+  readonly code: number;
   owner: WasmMemory | null;
   /** The address of `[columns, rows]`, made at the first use as convolution taps; 0 before. */
   transposed = 0;
 
-  constructor(owner: WasmMemory, spec: ParameterSpec, dtype: DType, bytes: number, address: number) {
+  constructor(
+    owner: WasmMemory,
+    spec: ParameterSpec,
+    dtype: DType,
+    bytes: number,
+    address: number,
+    code: number = CODES[dtype],
+  ) {
     this.owner = owner;
     this.name = spec.name;
     this.role = spec.role;
@@ -38,11 +49,7 @@ export class WasmWeight implements Weight {
     this.dtype = dtype;
     this.bytes = bytes;
     this.address = address;
-  }
-
-  /** As the kernels call the dtype. */
-  get code(): number {
-    return CODES[this.dtype];
+    this.code = code;
   }
 }
 
@@ -144,6 +151,7 @@ class MatrixWriter extends Writer {
   readonly #inputs: number;
   readonly #elements: number;
   #dtype: DType;
+  #code: number;
   #address: number;
   #staging: number;
 
@@ -153,6 +161,7 @@ class MatrixWriter extends Writer {
     this.#inputs = inputs;
     this.#elements = Math.ceil(outputs / PANEL) * PANEL * inputs;
     this.#dtype = source;
+    this.#code = source === 'f16' ? RAISED_F16 : CODES[source];
     this.#staging = memory.allocate(STAGING, 'staging');
     try {
       this.#address = memory.allocateWeight(this.#bytes, spec.name);
@@ -180,14 +189,21 @@ class MatrixWriter extends Writer {
   #pack(part: Uint8Array, start: number): void {
     const { pack_matrix: pack } = this.memory.kernels('createWeight');
     const count = part.byteLength / DTYPE_BYTES[this.source];
-    if (this.#dtype === this.source) {
+    while (this.#dtype === this.source) {
       this.memory.bytes(this.#staging, part.byteLength).set(part);
-      const refused = pack(CODES[this.#dtype], this.#staging, start, count, this.#inputs, this.#address);
+      const refused = pack(this.#code, this.#staging, start, count, this.#inputs, this.#address);
       if (!refused) return;
-      this.#widen();
+      if (this.#code === RAISED_F16) this.#lower();
+      else this.#widen();
     }
     this.memory.floats().set(decodeToF32(part, this.source), this.#staging / 4);
     pack(CODES.f32, this.#staging, start, count, this.#inputs, this.#address);
+  }
+
+  /** A number of 64 or more: the matrix goes on as plain f16, whose subnormal numbers are slower. */
+  #lower(): void {
+    this.memory.kernels('createWeight').lower_f16(this.#address, this.#elements);
+    this.#code = CODES.f16;
   }
 
   /** The f16 kernels have no infinities and NaNs: such a matrix goes on as f32, and its `dtype` says so. */
@@ -197,11 +213,12 @@ class MatrixWriter extends Writer {
     this.memory.kernels('createWeight').widen_f16(address, this.#elements, wide);
     this.memory.releaseWeight(address, bytes);
     this.#dtype = 'f32';
+    this.#code = CODES.f32;
     this.#address = wide;
   }
 
   protected seal(): Weight {
-    const weight = new WasmWeight(this.memory, this.spec, this.#dtype, this.#bytes, this.#address);
+    const weight = new WasmWeight(this.memory, this.spec, this.#dtype, this.#bytes, this.#address, this.#code);
     this.#address = 0;
     this.abort();
     return weight;

@@ -18,7 +18,7 @@ pub unsafe fn linear<F: Format>(
 ) {
     for t in 0..tokens {
         for o in 0..outputs {
-            let row = w.add((o / PANEL) * inputs * PANEL + o % PANEL);
+            let row = w.add((o / PANEL) * inputs * PANEL + F::position(o % PANEL));
             let mut sum = if bias.is_null() { 0.0 } else { *bias.add(o) };
             for i in 0..inputs {
                 sum += *x.add(t * x_stride + i) * F::to_f32(*row.add(i * PANEL));
@@ -34,7 +34,7 @@ pub unsafe fn linear<F: Format>(
 pub unsafe fn embedding<F: Format>(ids: *const u32, w: *const F::Bits, y: *mut f32, tokens: usize, inputs: usize) {
     for t in 0..tokens {
         let id = *ids.add(t) as usize;
-        let row = w.add((id / PANEL) * inputs * PANEL + id % PANEL);
+        let row = w.add((id / PANEL) * inputs * PANEL + F::position(id % PANEL));
         for i in 0..inputs {
             *y.add(t * inputs + i) = F::to_f32(*row.add(i * PANEL));
         }

@@ -221,7 +221,7 @@ unsafe fn matrix_vector_scaled<F: Format, const EXACT: bool>(
 
 #[cfg(test)]
 mod tests {
-    use crate::format::{Bf16, Format, F16, F32};
+    use crate::format::{Bf16, Format, RaisedF16, F16, F32};
     use crate::{pack::pack, scalar, PANEL};
 
     fn compare<F: Format>(encode: impl Fn(f32) -> F::Bits, tokens: usize, inputs: usize, outputs: usize) {
@@ -229,7 +229,7 @@ mod tests {
         let x: Vec<f32> = (0..tokens * (inputs + 3)).map(value).collect();
         let rows: Vec<F::Bits> = (0..outputs * inputs).map(|i| encode(value(i + 5))).collect();
         let mut w = vec![encode(0.0); outputs.div_ceil(PANEL) * PANEL * inputs];
-        unsafe { pack(rows.as_ptr(), 0, rows.len(), inputs, w.as_mut_ptr()) };
+        unsafe { pack::<F>(rows.as_ptr(), 0, rows.len(), inputs, w.as_mut_ptr()) };
         let bias: Vec<f32> = (0..outputs).map(value).collect();
         for b in [core::ptr::null(), bias.as_ptr()] {
             let mut got = vec![f32::NAN; tokens * outputs];
@@ -266,19 +266,15 @@ mod tests {
             }
         }
         // 1.5, -0.5 and a subnormal as binary16.
-        compare::<F16>(
-            |v| {
-                if v > 0.5 {
-                    0x3e00
-                } else if v < -0.5 {
-                    0xb800
-                } else {
-                    0x0001
-                }
-            },
-            6,
-            50,
-            19,
-        );
+        let f16 = |v| match v {
+            0.5.. => 0x3e00,
+            ..-0.5 => 0xb800,
+            _ => 0x0001,
+        };
+        // The last is more than is scaled beforehand.
+        for (tokens, inputs, outputs) in [(1, 50, 19), (6, 50, 19), (1, 385, 8), (1, super::VECTOR + 1, 9)] {
+            compare::<F16>(f16, tokens, inputs, outputs);
+            compare::<RaisedF16>(|v| RaisedF16::raise(f16(v)).unwrap(), tokens, inputs, outputs);
+        }
     }
 }
