@@ -22,6 +22,18 @@ export interface Architecture<Config = unknown> {
   readonly presets: Readonly<Record<string, ConfigJson>>;
 }
 
+/**
+ * Is shown the inner values of a pass: `layers.3.delta` and the tensor, `[T, width]`. The tensor lives until the step
+ * ends, so a hook that wants its values calls `backend.read(tensor)` at once. Which names there are is the mixer's to
+ * say (see `mambaMixer`).
+ */
+export type Observe = (name: string, tensor: Tensor) => void;
+
+/** The same hook, its names behind `prefix` and a dot. */
+export function under(prefix: string, observe: Observe | undefined): Observe | undefined {
+  return observe && ((name, tensor) => observe(`${prefix}.${name}`, tensor));
+}
+
 /** A model as data and one function; weights, states and the backend are passed in. */
 export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
   readonly modelType: string;
@@ -33,9 +45,15 @@ export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
   readonly state: StateLayout;
   /**
    * The hidden states from which the head makes logits: embedding, blocks, final norm. ids `[T]` -> `[T, d_model]`;
-   * the states in `segments` advance.
+   * the states in `segments` advance. Inner values are shown to `observe`; without it nothing is spent on them.
    */
-  hidden(ops: Ops, weights: WeightsOf<P>, ids: Int32Array, segments: readonly Segment[]): Tensor;
+  hidden(
+    ops: Ops,
+    weights: WeightsOf<P>,
+    ids: Int32Array,
+    segments: readonly Segment[],
+    observe?: Observe | undefined,
+  ): Tensor;
   /** The matrix of the token embedding. */
   embedding(weights: WeightsOf<P>): Weight;
   /** The matrix of the language model head; the embedding where tied. */

@@ -1,6 +1,6 @@
-export type { Architecture, ConfigJson, ModelDefinition } from './architecture.ts';
+export type { Architecture, ConfigJson, ModelDefinition, Observe } from './architecture.ts';
 export { findArchitecture, findPreset, supportedModelTypes } from './find-architecture.ts';
-export { LoadedLanguageModel, loadLanguageModel, type ModelSummary } from './language-model.ts';
+export { LoadedLanguageModel, loadLanguageModel, type ModelSummary, type Observed } from './language-model.ts';
 export {
   type MambaMixerConfig,
   type MambaMixerParameters,

@@ -1,5 +1,5 @@
 import { type Backend, MambaError, type Segment, type Slot, type Weight, type WeightSource } from '@mamba-ts/tensor';
-import type { Architecture, ConfigJson, ModelDefinition } from './architecture.ts';
+import type { Architecture, ConfigJson, ModelDefinition, Observe } from './architecture.ts';
 import type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
 import { type LoadOptions, loadParameters } from './parameters.ts';
 import { decodeState, encodeState, type StateOwner } from './state-file.ts';
@@ -68,6 +68,13 @@ export interface ModelSummary {
   readonly flopsPerToken: number;
   /** The same of the head, once per prompt. */
   readonly flopsHead: number;
+}
+
+/** A copy of one inner value. */
+export interface Observed {
+  readonly shape: readonly [rows: number, columns: number];
+  /** Row-major. */
+  readonly values: Float32Array;
 }
 
 /** A model definition with its weights on a backend. */
@@ -148,12 +155,28 @@ export class LoadedLanguageModel implements LanguageModel {
   }
 
   async forwardBatch(sequences: readonly Sequence[]): Promise<Float32Array[]> {
+    return this.#step(sequences);
+  }
+
+  /**
+   * Feeds `ids` into `state` as `forward` does, and returns copies of every value that the layers show, by name:
+   * `layers.3.delta` and so on (see `mambaMixer`).
+   */
+  async observe(ids: Int32Array, state: State): Promise<Map<string, Observed>> {
+    const reads: Promise<[string, Observed]>[] = [];
+    await this.#step([{ ids, state, logits: 'none' }], (name, tensor) => {
+      reads.push(this.backend.read(tensor).then((values) => [name, { shape: tensor.shape, values }]));
+    });
+    return new Map(await Promise.all(reads));
+  }
+
+  async #step(sequences: readonly Sequence[], observe?: Observe): Promise<Float32Array[]> {
     this.#alive();
     const { ids, rows, segments, states } = this.#pack(sequences);
     if (ids.length === 0) return sequences.map(() => new Float32Array(0));
     let values: Promise<Float32Array>;
     try {
-      const hidden = this.#definition.hidden(this.backend, this.#tree, ids, segments); // [T, dModel]
+      const hidden = this.#definition.hidden(this.backend, this.#tree, ids, segments, observe); // [T, dModel]
       const head = this.#definition.head(this.#tree);
       values =
         rows.length === 0

@@ -9,6 +9,7 @@ import {
   vector,
   type WeightsOf,
 } from '@mamba-ts/tensor';
+import type { Observe } from './architecture.ts';
 import type { StateLayoutBuilder } from './state-layout.ts';
 
 /**
@@ -91,7 +92,12 @@ export function mambaMixerState(c: MambaMixerConfig, layout: StateLayoutBuilder,
   };
 }
 
-/** x `[T, dModel]` -> `[T, dModel]`; any T >= 1: prefill and decode are this one function. */
+/**
+ * x `[T, dModel]` -> `[T, dModel]`; any T >= 1: prefill and decode are this one function.
+ *
+ * It shows to `observe` the scan's inputs and its output: `u`, `delta` (as projected: before its bias and softplus),
+ * `gate` (before silu), `y` (after skip and gate) `[T, dInner]`, and `B`, `C` `[T, dState]`.
+ */
 export function mambaMixer(
   ops: Ops,
   w: WeightsOf<MambaMixerParameters>,
@@ -99,6 +105,7 @@ export function mambaMixer(
   x: Tensor,
   state: MambaMixerState,
   segments: readonly Segment[],
+  observe?: Observe,
 ): Tensor {
   const xz = ops.linear(x, w.inProj, w.inProjBias); // [T, 2 dInner]
   const [projected, gate] = split(xz, [c.dInner, c.dInner]); // [T, dInner] each
@@ -107,5 +114,6 @@ export function mambaMixer(
   const [dt, B, C] = split(selection, [c.dtRank, c.dState, c.dState]);
   const delta = ops.linear(dt, w.dtProj, null); // [T, dInner]; its bias is added inside the scan, once
   const y = ops.selectiveScan(u, delta, w.A, B, C, w.D, gate, w.dtBias, true, state.ssm, segments); // [T, dInner]
+  if (observe) for (const [name, tensor] of Object.entries({ u, delta, B, C, gate, y })) observe(name, tensor);
   return ops.linear(y, w.outProj, w.outProjBias); // [T, dModel]
 }

@@ -1,5 +1,5 @@
-import { matrix, type Ops, type Segment, type Tensor, vector } from '@mamba-ts/tensor';
-import { type Architecture, type ConfigJson, defineModel, type ModelDefinition } from '../architecture.ts';
+import { matrix, vector } from '@mamba-ts/tensor';
+import { type Architecture, type ConfigJson, defineModel, type ModelDefinition, under } from '../architecture.ts';
 import { flag, object, oneOf, positive, size, tokenIds } from '../config.ts';
 import { type MambaMixerConfig, mambaMixer, mambaMixerParameters, mambaMixerState } from '../mamba-mixer.ts';
 import { StateLayoutBuilder } from '../state-layout.ts';
@@ -96,11 +96,11 @@ function createModel(c: MambaConfig): ModelDefinition {
       finalNorm: vector('backbone.norm_f.weight', [c.dModel], { init: () => 1 }),
       head: c.tieEmbeddings ? null : matrix('lm_head.weight', [c.paddedVocabSize, c.dModel]),
     },
-    hidden(ops: Ops, w, ids: Int32Array, segments: readonly Segment[]): Tensor {
+    hidden(ops, w, ids, segments, observe) {
       let x = ops.embedding(ids, w.embedding); // [T, dModel]
       for (const [i, layer] of w.layers.entries()) {
         const normed = ops.rmsNorm(x, layer.norm, c.normEps);
-        x = ops.add(x, mambaMixer(ops, layer.mixer, c, normed, states[i]!, segments));
+        x = ops.add(x, mambaMixer(ops, layer.mixer, c, normed, states[i]!, segments, under(`layers.${i}`, observe)));
       }
       return ops.rmsNorm(x, w.finalNorm, c.normEps);
     },
