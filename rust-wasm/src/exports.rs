@@ -98,12 +98,27 @@ pub unsafe extern "C" fn rms_norm(
     x: *const f32,
     x_stride: usize,
     w: *const f32,
+    w_step: usize,
     y: *mut f32,
     tokens: usize,
     width: usize,
+    groups: usize,
     eps: f32,
 ) {
-    simd128::norm::rms_norm(x, x_stride, w, y, tokens, width, eps)
+    simd128::norm::rms_norm(x, x_stride, w, w_step, y, tokens, width, groups, eps)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn silu_gate(
+    x: *const f32,
+    x_stride: usize,
+    gate: *const f32,
+    gate_stride: usize,
+    y: *mut f32,
+    tokens: usize,
+    width: usize,
+) {
+    simd128::elementwise::silu_gate(x, x_stride, gate, gate_stride, y, tokens, width)
 }
 
 #[no_mangle]

@@ -7,6 +7,7 @@ import {
   checkLogits,
   checkRmsNorm,
   checkSelectiveScan,
+  checkSiluGate,
   checkSlotValues,
   checkTensor,
   checkUpload,
@@ -57,6 +58,7 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
           rmsNorm: 'native',
           causalConv1d: 'native',
           selectiveScan: 'native',
+          siluGate: 'native',
           add: 'native',
           logits: 'native',
         },
@@ -82,14 +84,16 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
       return y;
     },
 
-    rmsNorm(x, w, eps) {
+    rmsNorm(x, w, eps, groups = 1) {
       const kernels = memory.kernels('rmsNorm');
-      checkRmsNorm(x, w, eps);
+      checkRmsNorm(x, w, eps, groups);
       const from = memory.address('rmsNorm', 'x', x);
       const scale = vectorOf('rmsNorm', w);
-      const [tokens, width] = x.shape;
-      const y = memory.tensor(tokens, width);
-      kernels.rms_norm(from, x.rowStride, scale, 4 * y.offset, tokens, width, eps);
+      const [tokens, channels] = x.shape;
+      const width = channels / groups;
+      const step = w !== null && w.shape[0] === channels ? width : 0; // from one group's weights to the next
+      const y = memory.tensor(tokens, channels);
+      kernels.rms_norm(from, x.rowStride, scale, step, 4 * y.offset, tokens, width, groups, eps);
       return y;
     },
 
@@ -163,6 +167,16 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
           work,
         );
       }
+      return y;
+    },
+
+    siluGate(x, gate) {
+      const kernels = memory.kernels('siluGate');
+      checkSiluGate(x, gate);
+      const [values, gates] = [memory.address('siluGate', 'x', x), memory.address('siluGate', 'gate', gate)];
+      const [tokens, width] = x.shape;
+      const y = memory.tensor(tokens, width);
+      kernels.silu_gate(values, x.rowStride, gates, gate.rowStride, 4 * y.offset, tokens, width);
       return y;
     },
 

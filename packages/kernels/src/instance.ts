@@ -21,7 +21,26 @@ export interface Kernels {
     outputs: number,
   ): void;
   embedding(dtype: number, ids: number, w: number, y: number, tokens: number, inputs: number): void;
-  rms_norm(x: number, xStride: number, w: number, y: number, tokens: number, width: number, eps: number): void;
+  rms_norm(
+    x: number,
+    xStride: number,
+    w: number,
+    wStep: number,
+    y: number,
+    tokens: number,
+    width: number,
+    groups: number,
+    eps: number,
+  ): void;
+  silu_gate(
+    x: number,
+    xStride: number,
+    gate: number,
+    gateStride: number,
+    y: number,
+    tokens: number,
+    width: number,
+  ): void;
   add(a: number, aStride: number, b: number, bStride: number, y: number, tokens: number, width: number): void;
   causal_conv(
     x: number,

@@ -49,10 +49,11 @@ export interface Ops {
   embedding(ids: Int32Array, w: Weight): Tensor;
 
   /**
-   * `y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w`. x `[T, C]`, w vector `[C]` or null for a norm without weight.
-   * Source: Zhang & Sennrich 2019, equation 4; state-spaces/mamba ops/triton/layer_norm.py.
+   * `y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w`, over each of `groups` equal parts of the columns on its own (1 part
+   * where left out). x `[T, C]`, w vector `[C]`, or `[C / groups]` shared by the parts, or null for a norm without weight.
+   * Source: Zhang & Sennrich 2019, equation 4; state-spaces/mamba ops/triton/layer_norm.py, layernorm_gated.py.
    */
-  rmsNorm(x: Tensor, w: Weight | null, eps: number): Tensor;
+  rmsNorm(x: Tensor, w: Weight | null, eps: number, groups?: number): Tensor;
 
   /**
    * Depthwise causal convolution: `y[t, c] = act(bias[c] + sum_k w[c, k] x[t - K + 1 + k, c])`; the last tap meets the
@@ -93,6 +94,12 @@ export interface Ops {
     state: StateField,
     segments: readonly Segment[],
   ): Tensor;
+
+  /**
+   * `y = x silu(gate)`, both `[T, C]`: the gate of Mamba's output, and of gated MLPs (SwiGLU).
+   * Source: Shazeer 2020, equation 6; state-spaces/mamba modules/mlp.py.
+   */
+  siluGate(x: Tensor, gate: Tensor): Tensor;
 
   /** `y = a + b`, both `[T, C]`: the residual connection. */
   add(a: Tensor, b: Tensor): Tensor;

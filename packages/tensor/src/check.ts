@@ -145,10 +145,20 @@ export function checkEmbedding(ids: Int32Array, w: Weight): void {
   }
 }
 
-/** Arguments of `rmsNorm`: x `[T, C]`, w vector `[C]` or null, eps finite and not negative. */
-export function checkRmsNorm(x: Tensor, w: Weight | null, eps: number): void {
+/** Arguments of `rmsNorm`: x `[T, C]`, w vector `[C]`, `[C / groups]` or null, eps finite and not negative. */
+export function checkRmsNorm(x: Tensor, w: Weight | null, eps: number, groups: number): void {
   checkTensor('rmsNorm', 'x', x);
-  if (w !== null) checkWeight('rmsNorm', 'w', w, 'vector', x.shape[1]);
+  if (!isCount(groups) || groups < 1 || x.shape[1] % groups !== 0) {
+    throw shape(
+      `rmsNorm: ${groups} groups of ${x.shape[1]} columns, expected a whole number that divides them. Check the number of ` +
+        'groups in the config',
+      { op: 'rmsNorm', groups, columns: x.shape[1] },
+    );
+  }
+  if (w !== null) {
+    const part = x.shape[1] / groups;
+    checkWeight('rmsNorm', 'w', w, 'vector', w.shape[0] === part ? part : x.shape[1]);
+  }
   if (!(eps >= 0 && eps < Number.POSITIVE_INFINITY)) {
     throw new MambaError(
       'ARGUMENT',
@@ -207,6 +217,12 @@ export function checkSelectiveScan(
   if (deltaBias !== null) checkWeight(op, 'deltaBias', deltaBias, 'vector', channels);
   checkStateShape(op, state, channels, states);
   checkSegments(op, rows, state, segments);
+}
+
+/** Arguments of `siluGate`: both `[T, C]`. */
+export function checkSiluGate(x: Tensor, gate: Tensor): void {
+  checkTensor('siluGate', 'x', x);
+  checkTensor('siluGate', 'gate', gate, x.shape[0], x.shape[1]);
 }
 
 /** Arguments of `add`: both `[T, C]`. */

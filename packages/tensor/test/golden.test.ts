@@ -8,7 +8,8 @@ import { createReferenceBackend, type ReferenceBackend, sigmoid, silu, softplus 
 type Values = number[] | null;
 interface Golden {
   linear: { rows: number; inputs: number; outputs: number; x: number[]; w: number[]; bias: Values; y: number[] }[];
-  rmsNorm: { rows: number; channels: number; eps: number; x: number[]; w: Values; y: number[] }[];
+  rmsNorm: { rows: number; channels: number; eps: number; groups: number; x: number[]; w: Values; y: number[] }[];
+  siluGate: { rows: number; channels: number; x: number[]; gate: number[]; y: number[] }[];
   causalConv1d: {
     rows: number;
     channels: number;
@@ -82,8 +83,14 @@ for (const [precision, tolerance] of [
       expectClose(head, g.y.slice((g.rows - 1) * g.outputs, -1), tolerance);
     });
 
-    test.each(golden.rmsNorm)('rmsNorm [$rows, $channels]', async (g) => {
-      const y = b.rmsNorm(tensor(g.x, g.rows, g.channels), maybe([g.channels], g.w), g.eps);
+    test.each(golden.rmsNorm)('rmsNorm [$rows, $channels] in $groups groups', async (g) => {
+      const w = maybe([g.w?.length ?? 0], g.w);
+      const y = b.rmsNorm(tensor(g.x, g.rows, g.channels), w, g.eps, g.groups);
+      expectClose(await b.readExact(y), g.y, tolerance);
+    });
+
+    test.each(golden.siluGate)('siluGate [$rows, $channels]', async (g) => {
+      const y = b.siluGate(tensor(g.x, g.rows, g.channels), tensor(g.gate, g.rows, g.channels));
       expectClose(await b.readExact(y), g.y, tolerance);
     });
 

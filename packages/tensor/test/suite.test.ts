@@ -48,7 +48,18 @@ const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backen
         ),
     }),
   },
-  'rmsNorm ignores eps': { by: /^rmsNorm/, fault: (b) => ({ rmsNorm: (x, w) => b.rmsNorm(x, w, 0) }) },
+  'rmsNorm ignores eps': {
+    by: /^rmsNorm/,
+    fault: (b) => ({ rmsNorm: (x, w, _, groups) => b.rmsNorm(x, w, 0, groups) }),
+  },
+  'rmsNorm takes all groups for one': {
+    by: /^rmsNorm/,
+    fault: (b) => ({ rmsNorm: (x, w, eps) => b.rmsNorm(x, w?.shape[0] === x.shape[1] ? w : null, eps) }),
+  },
+  'siluGate is off by 1e-3': {
+    by: /^siluGate/,
+    fault: (b) => ({ siluGate: (x, gate) => changed(b.siluGate(x, gate), (v) => v * 1.001) }),
+  },
   'causalConv1d never resets': {
     by: /^causalConv1d/,
     fault: (b) => ({ causalConv1d: (x, w, o, a, f, s) => b.causalConv1d(x, w, o, a, f, always(s, false)) }),

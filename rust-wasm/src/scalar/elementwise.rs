@@ -1,3 +1,5 @@
+use super::math::silu;
+
 /// y = a + b, rows of `width`.
 /// # Safety
 /// The pointers cover `[tokens, width]` each, a and b with their strides.
@@ -13,6 +15,25 @@ pub unsafe fn add(
     for t in 0..tokens {
         for i in 0..width {
             *y.add(t * width + i) = *a.add(t * a_stride + i) + *b.add(t * b_stride + i);
+        }
+    }
+}
+
+/// y = x silu(gate), rows of `width`.
+/// # Safety
+/// The pointers cover `[tokens, width]` each, x and gate with their strides.
+pub unsafe fn silu_gate(
+    x: *const f32,
+    x_stride: usize,
+    gate: *const f32,
+    gate_stride: usize,
+    y: *mut f32,
+    tokens: usize,
+    width: usize,
+) {
+    for t in 0..tokens {
+        for i in 0..width {
+            *y.add(t * width + i) = *x.add(t * x_stride + i) * silu(*gate.add(t * gate_stride + i));
         }
     }
 }

@@ -1,21 +1,26 @@
-/// y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w; `w` may be null.
+/// y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w, over each of `groups` parts of `width` columns; `w` may be null, and the
+/// weights of one part lie `w_step` after those of the part before.
 /// # Safety
-/// The pointers cover `[tokens, width]`, `[width]` or null, and `[tokens, width]`.
+/// The pointers cover `[tokens, groups * width]`, `[(groups - 1) * w_step + width]` or null, and what x covers.
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn rms_norm(
     x: *const f32,
     x_stride: usize,
     w: *const f32,
+    w_step: usize,
     y: *mut f32,
     tokens: usize,
     width: usize,
+    groups: usize,
     eps: f32,
 ) {
-    for t in 0..tokens {
-        let (row, out) = (x.add(t * x_stride), y.add(t * width));
+    for part in 0..tokens * groups {
+        let (t, g) = (part / groups, part % groups);
+        let (row, out) = (x.add(t * x_stride + g * width), y.add(part * width));
         let squares: f32 = (0..width).map(|i| *row.add(i) * *row.add(i)).sum();
         let scale = 1.0 / (squares / width as f32 + eps).sqrt();
         for i in 0..width {
-            let weight = if w.is_null() { 1.0 } else { *w.add(i) };
+            let weight = if w.is_null() { 1.0 } else { *w.add(g * w_step + i) };
             *out.add(i) = *row.add(i) * scale * weight;
         }
     }

@@ -3,17 +3,22 @@ use crate::lanes::F32x4;
 /// See [`crate::scalar::norm::rms_norm`]; the squares go into 4 x 4 sums.
 /// # Safety
 /// As there.
+#[allow(clippy::too_many_arguments)]
 pub unsafe fn rms_norm(
     x: *const f32,
     x_stride: usize,
     w: *const f32,
+    w_step: usize,
     y: *mut f32,
     tokens: usize,
     width: usize,
+    groups: usize,
     eps: f32,
 ) {
-    for t in 0..tokens {
-        let (row, out) = (x.add(t * x_stride), y.add(t * width));
+    for part in 0..tokens * groups {
+        let (t, g) = (part / groups, part % groups);
+        let (row, out) = (x.add(t * x_stride + g * width), y.add(part * width));
+        let w = if w.is_null() { w } else { w.add(g * w_step) };
         let mut sums = [F32x4::splat(0.0); 4];
         let mut i = 0;
         while i + 16 <= width {
@@ -51,13 +56,13 @@ mod tests {
     #[test]
     fn simd_equals_scalar_within_1e_6() {
         for width in [1, 3, 4, 15, 16, 17, 64, 67] {
-            let x: Vec<f32> = (0..3 * (width + 1)).map(|i| ((i * 29) % 23) as f32 - 11.0).collect();
-            let w: Vec<f32> = (0..width).map(|i| 0.5 + i as f32 * 0.1).collect();
-            for w in [core::ptr::null(), w.as_ptr()] {
-                let (mut a, mut b) = (vec![0.0; 3 * width], vec![0.0; 3 * width]);
+            let x: Vec<f32> = (0..3 * (2 * width + 1)).map(|i| ((i * 29) % 23) as f32 - 11.0).collect();
+            let w: Vec<f32> = (0..2 * width).map(|i| 0.5 + i as f32 * 0.1).collect();
+            for (w, step) in [(core::ptr::null(), 0), (w.as_ptr(), 0), (w.as_ptr(), width)] {
+                let (mut a, mut b) = (vec![0.0; 6 * width], vec![0.0; 6 * width]);
                 unsafe {
-                    super::rms_norm(x.as_ptr(), width + 1, w, a.as_mut_ptr(), 3, width, 1e-5);
-                    scalar::norm::rms_norm(x.as_ptr(), width + 1, w, b.as_mut_ptr(), 3, width, 1e-5);
+                    super::rms_norm(x.as_ptr(), 2 * width + 1, w, step, a.as_mut_ptr(), 3, width, 2, 1e-5);
+                    scalar::norm::rms_norm(x.as_ptr(), 2 * width + 1, w, step, b.as_mut_ptr(), 3, width, 2, 1e-5);
                 }
                 for (a, b) in a.iter().zip(&b) {
                     assert!((a - b).abs() <= 1e-6 * b.abs() + 1e-6);

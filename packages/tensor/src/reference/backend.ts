@@ -7,6 +7,7 @@ import {
   checkLogits,
   checkRmsNorm,
   checkSelectiveScan,
+  checkSiluGate,
   checkSlotValues,
   checkTensor,
   checkUpload,
@@ -22,6 +23,7 @@ import { linear } from './ops/linear.ts';
 import { logits } from './ops/logits.ts';
 import { rmsNorm } from './ops/rms-norm.ts';
 import { selectiveScan } from './ops/selective-scan.ts';
+import { siluGate } from './ops/silu-gate.ts';
 
 /**
  * The backend that says what each op means. In `f32` every result and state is rounded to f32 and sums are formed in
@@ -76,6 +78,7 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
           rmsNorm: 'reference',
           causalConv1d: 'reference',
           selectiveScan: 'reference',
+          siluGate: 'reference',
           add: 'reference',
           logits: 'reference',
         },
@@ -102,13 +105,13 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       return y.tensor;
     },
 
-    rmsNorm(x, w, eps) {
+    rmsNorm(x, w, eps, groups = 1) {
       memory.assertAlive('rmsNorm');
-      checkRmsNorm(x, w, eps);
+      checkRmsNorm(x, w, eps, groups);
       const input = memory.matrix('rmsNorm', 'x', x);
       const scale = optionalWeight('rmsNorm', w);
       const y = memory.scratch(x.shape[0], x.shape[1]);
-      rmsNorm(input, scale, eps, y.data);
+      rmsNorm(input, scale, eps, groups, y.data);
       return y.tensor;
     },
 
@@ -142,6 +145,16 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       const runs = memory.runs(op, state, segments);
       const y = memory.scratch(u.shape[0], u.shape[1]);
       selectiveScan(...inputs, deltaSoftplus, runs, y.data);
+      return y.tensor;
+    },
+
+    siluGate(x, gate) {
+      memory.assertAlive('siluGate');
+      checkSiluGate(x, gate);
+      const values = memory.matrix('siluGate', 'x', x);
+      const gates = memory.matrix('siluGate', 'gate', gate);
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      siluGate(values, gates, y.data);
       return y.tensor;
     },
 

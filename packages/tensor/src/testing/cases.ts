@@ -190,21 +190,56 @@ export function rmsNormCase(
   weighted: boolean,
   pad: Pad,
   poisoned = 0,
+  groups = 1,
+  shared = false,
 ): OpCase {
   const scale = random.pick([1e-3, 1, 1, 100]);
   const x = random.floats(rows * channels, -scale, scale);
   if (rows > 0 && random.chance(0.05)) x.fill(0, 0, channels);
-  const w = weighted ? random.floats(channels) : null;
+  const width = shared ? channels / groups : channels;
+  const w = weighted ? random.floats(width) : null;
   poison(random, x, poisoned);
   const run = (backend: Backend): Promise<Outcome> =>
     scoped(backend, async (scope) => {
-      const weight = scope.vector('w', [channels], w);
-      return { y: await scope.read(backend.rmsNorm(scope.view(x, rows, channels, pad.left, pad.right), weight, eps)) };
+      const weight = scope.vector('w', [width], w);
+      const input = scope.view(x, rows, channels, pad.left, pad.right);
+      return { y: await scope.read(backend.rmsNorm(input, weight, eps, groups)) };
     });
   return {
     op: 'rmsNorm',
-    label: `[${rows}, ${channels}], eps ${eps}${weighted ? '' : ', no weight'}${padWords(pad)}`,
+    label: `[${rows}, ${channels}], eps ${eps}, groups ${groups}${weighted ? (shared ? ', one weight' : '') : ', no weight'}${padWords(pad)}`,
     run,
+    bounds: async (exact) => ({ y: absolute((await run(exact)).y!) }),
+  };
+}
+
+export function siluGateCase(
+  random: Random,
+  rows: number,
+  channels: number,
+  left: Pad,
+  right: Pad,
+  poisoned = 0,
+): OpCase {
+  const x = random.floats(rows * channels);
+  const gate = random.floats(rows * channels, -8, 8);
+  // Either or: with an infinity about, a gate that underflows in f32 alone would matter.
+  if (gate.length > 0 && random.chance(0.2)) gate[0] = random.pick([-100, -88, 88, 100]);
+  else {
+    poison(random, x, poisoned);
+    poison(random, gate, poisoned);
+  }
+  const run = (backend: Backend): Promise<Outcome> =>
+    scoped(backend, async (scope) => {
+      const values = scope.view(x, rows, channels, left.left, left.right);
+      const gates = scope.view(gate, rows, channels, right.left, right.right);
+      return { y: await scope.read(backend.siluGate(values, gates)) };
+    });
+  return {
+    op: 'siluGate',
+    label: `[${rows}, ${channels}]${padWords(left)}${padWords(right)}`,
+    run,
+    // Nothing is summed: the result is its own magnitude.
     bounds: async (exact) => ({ y: absolute((await run(exact)).y!) }),
   };
 }

@@ -1,6 +1,6 @@
 import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
-import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase } from './cases.ts';
+import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase, siluGateCase } from './cases.ts';
 import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
 import { chunkedPlan, type SequenceCase } from './sequences.ts';
@@ -48,6 +48,9 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
     for (const channels of [...WIDTHS, 130]) {
       for (const rows of [0, 1, 2, CHUNK + 1]) {
         for (const pad of [NONE, BOTH]) yield rmsNormCase(random, rows, channels, 1e-5, rows !== 2, pad);
+        for (const groups of [2, 3]) {
+          yield rmsNormCase(random, rows, channels * groups, 1e-5, rows !== 2, BOTH, 0, groups, channels % 2 === 1);
+        }
       }
     }
   },
@@ -82,6 +85,13 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
             packed: channels % 2 === 1,
           });
         }
+      }
+    }
+  },
+  *siluGate(random) {
+    for (const channels of WIDTHS) {
+      for (const rows of [0, 1, 2, CHUNK + 1]) {
+        yield siluGateCase(random, rows, channels, rows === 2 ? BOTH : NONE, rows === 1 ? BOTH : NONE);
       }
     }
   },

@@ -1,6 +1,15 @@
 import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
-import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, randomPad, rmsNormCase } from './cases.ts';
+import {
+  addCase,
+  embeddingCase,
+  linearCase,
+  logitsCase,
+  type OpCase,
+  randomPad,
+  rmsNormCase,
+  siluGateCase,
+} from './cases.ts';
 import type { Random } from './random.ts';
 import { convCase, type SequenceShape, scanCase } from './sequence-ops.ts';
 import { randomPlan, type SequenceCase } from './sequences.ts';
@@ -40,16 +49,20 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
     ),
   embedding: (random) =>
     embeddingCase(random, rowsOf(random), random.integer(1, 40), widthOf(random), random.pick(DTYPES), POISONED),
-  rmsNorm: (random) =>
-    rmsNormCase(
+  rmsNorm: (random) => {
+    const groups = random.chance(0.5) ? 1 : random.integer(2, 5);
+    return rmsNormCase(
       random,
       rowsOf(random),
-      widthOf(random),
+      widthOf(random) * groups,
       random.pick([1e-5, 1e-6, 1e-12]),
       random.chance(0.8),
       randomPad(random),
       POISONED,
-    ),
+      groups,
+      random.chance(0.5),
+    );
+  },
   causalConv1d: (random) =>
     servedAtRandom(
       random,
@@ -81,6 +94,8 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
       }),
     );
   },
+  siluGate: (random) =>
+    siluGateCase(random, rowsOf(random), widthOf(random), randomPad(random), randomPad(random), POISONED),
   add: (random) => addCase(random, rowsOf(random), widthOf(random), randomPad(random), randomPad(random), POISONED),
   logits: (random) => {
     const rows = random.integer(1, 8);

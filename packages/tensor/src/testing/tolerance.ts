@@ -12,6 +12,7 @@ export const TOLERANCES: Readonly<Record<OpName, number>> = {
   rmsNorm: 2e-6,
   causalConv1d: 2e-6,
   selectiveScan: 4e-6,
+  siluGate: 2e-6,
   add: 1e-7,
   logits: 1e-6,
 };
