@@ -1,8 +1,10 @@
 import type { LanguageModel, State } from '@mamba-ts/layers';
 import { MambaError } from '@mamba-ts/tensor';
 import {
+  checkFunction,
   checkIds,
   checkKeys,
+  checkSignal,
   integerOption,
   invalidOption,
   resolveSamplerOptions,
@@ -39,7 +41,7 @@ export interface GenerateOptions extends SamplerOptions {
   readonly ignoreEos?: boolean;
   /** Called once for each token before it is yielded; true ends the text after it, with the reason `stop`. */
   readonly stopWhen?: (token: GeneratedToken) => boolean;
-  /** The id that stands for an empty prompt. */
+  /** The id that stands for an empty prompt. Default: the model's `bosTokenId`, where it has one. */
   readonly bosId?: number;
   /**
    * The state to continue from, fed in place; it stays the caller's to dispose. Default: a fresh one, disposed at the
@@ -109,10 +111,6 @@ export const GENERATE_OPTIONS: readonly (keyof GenerateOptions)[] = [
   'now',
 ];
 
-function callback(name: string, value: unknown): void {
-  if (value !== undefined && typeof value !== 'function') throw invalidOption(name, 'a function', value);
-}
-
 /**
  * Feeds a prompt and yields token after token: `for await (const { id } of generate(model, ids, { maxTokens: 20 }))`.
  * A token is yielded before it is fed, so that nobody waits for a forward pass that they may not need.
@@ -128,17 +126,23 @@ export function generate(
 ): AsyncGenerator<GeneratedToken, GenerationResult, void> {
   checkKeys(options, GENERATE_OPTIONS, 'generate');
   const { vocabSize } = model;
-  for (const name of ['stopWhen', 'onProgress', 'now'] as const) callback(name, options[name]);
+  for (const name of ['stopWhen', 'onProgress', 'now'] as const) checkFunction(name, options[name]);
   if (options.ignoreEos !== undefined && typeof options.ignoreEos !== 'boolean') {
     throw invalidOption('ignoreEos', 'true or false', options.ignoreEos);
   }
+  const processors: unknown = options.processors ?? [];
+  if (!Array.isArray(processors)) throw invalidOption('processors', 'a list of functions', processors);
+  for (const [i, processor] of processors.entries()) checkFunction(`processors[${i}]`, processor ?? null);
+  checkSignal(options.signal);
+  checkKeys(options.prior ?? {}, ['prompt', 'generated'], 'prior');
   const sampling = Object.fromEntries(
     SAMPLER_OPTIONS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
   ) as SamplerOptions;
   resolveSamplerOptions(sampling, vocabSize);
 
   let prompt = checkIds(promptIds, vocabSize, 'the prompt');
-  if (prompt.length === 0 && options.bosId !== undefined) prompt = checkIds([options.bosId], vocabSize, 'bosId');
+  const bosId = options.bosId ?? model.bosTokenId;
+  if (prompt.length === 0 && bosId !== null) prompt = checkIds([bosId], vocabSize, 'bosId');
   if (prompt.length === 0) {
     throw new MambaError(
       'EMPTY_PROMPT',

@@ -115,6 +115,19 @@ function biasEntries(value: unknown, vocabSize: number): (readonly [number, numb
   });
 }
 
+/** Refuses what is neither `undefined` nor a function. Throws `INVALID_OPTION`. */
+export function checkFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'function') throw invalidOption(name, 'a function', value);
+}
+
+/** Refuses what is neither `undefined` nor an AbortSignal (of any realm). Throws `INVALID_OPTION`. */
+export function checkSignal(value: unknown): void {
+  const { throwIfAborted } = Object(value) as Partial<AbortSignal>;
+  if (value !== undefined && typeof throwIfAborted !== 'function') {
+    throw invalidOption('signal', 'an AbortSignal', value);
+  }
+}
+
 /** Checks the sampler's part of `options` and fills in the defaults; other keys are the caller's to check. */
 export function resolveSamplerOptions(options: SamplerOptions, vocabSize: number): ResolvedSamplerOptions {
   const repetitionPenalty = between(
@@ -137,8 +150,12 @@ export function resolveSamplerOptions(options: SamplerOptions, vocabSize: number
   };
 }
 
-/** Copies token ids, each checked to be an integer from 0 to vocabSize - 1. Throws `TOKEN_ID`. */
+/** Copies token ids, each checked to be an integer from 0 to vocabSize - 1. Throws `TOKEN_ID` or `INVALID_OPTION`. */
 export function checkIds(ids: ArrayLike<number>, vocabSize: number, what: string): Int32Array {
+  // A DataView is a view too, but it has no length.
+  if (!(Array.isArray(ids) || ArrayBuffer.isView(ids)) || ids.length === undefined) {
+    throw invalidOption(what, 'an array of token ids', ids);
+  }
   const out = new Int32Array(ids.length);
   for (let i = 0; i < out.length; i++) {
     const id: unknown = ids[i];

@@ -2,7 +2,7 @@ import type { LanguageModel, State } from '@mamba-ts/layers';
 import { MambaError } from '@mamba-ts/tensor';
 import { expNonPositive } from './exp.ts';
 import type { PrefillProgress } from './loop.ts';
-import { checkIds, checkKeys, integerOption, invalidOption } from './options.ts';
+import { checkFunction, checkIds, checkKeys, checkSignal, integerOption } from './options.ts';
 import { createPause } from './pause.ts';
 
 /** Logits that are held at once: 32 MiB of f32. */
@@ -45,10 +45,8 @@ export interface Score {
  */
 export async function score(model: LanguageModel, ids: ArrayLike<number>, options: ScoreOptions = {}): Promise<Score> {
   checkKeys(options, ['window', 'onLogits', 'signal', 'onProgress'], 'score');
-  for (const name of ['onLogits', 'onProgress'] as const) {
-    const value: unknown = options[name];
-    if (value !== undefined && typeof value !== 'function') throw invalidOption(name, 'a function', value);
-  }
+  for (const name of ['onLogits', 'onProgress'] as const) checkFunction(name, options[name]);
+  checkSignal(options.signal);
   const { vocabSize } = model;
   const { onLogits, onProgress, signal } = options;
   const checked = checkIds(ids, vocabSize, 'ids');

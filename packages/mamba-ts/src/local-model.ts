@@ -48,12 +48,10 @@ export class LocalModel implements MambaModel {
     const { onProgress, ...rest } = options;
     const seed = options.seed ?? randomSeed();
     const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
-    const { bosTokenId } = this.languageModel;
     const pieces = generateText(this.languageModel, ids, this.tokenizer.createDecoder(), {
       temperature: DEFAULT_TEMPERATURE,
       ...rest,
       seed,
-      ...(bosTokenId === null ? {} : { bosId: bosTokenId }),
       ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
     });
     const { text, ids: generated, stopReason, prefillTokens, prefillMs, decodeTokens, decodeMs } = yield* pieces;
