@@ -7,6 +7,7 @@
 use crate::format::{Bf16, RaisedF16, F16, F32};
 use crate::scalar::conv::{load_history, store_history};
 use crate::scalar::scan::Scan;
+use crate::scalar::ssd::Ssd;
 use crate::{alloc, limits, pack, scalar, simd128};
 
 #[no_mangle]
@@ -214,6 +215,62 @@ pub unsafe extern "C" fn selective_scan(
         states,
     };
     simd128::scan::selective_scan(&scan, scratch)
+}
+
+#[no_mangle]
+pub extern "C" fn ssd_scratch_len(width: usize, states: usize) -> usize {
+    simd128::ssd::scratch_len(width, states)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn ssd(
+    x: *const f32,
+    x_stride: usize,
+    dt: *const f32,
+    dt_stride: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    c: *const f32,
+    c_stride: usize,
+    d: *const f32,
+    d_per_channel: u32,
+    dt_bias: *const f32,
+    low: f32,
+    high: f32,
+    state: *mut f32,
+    y: *mut f32,
+    tokens: usize,
+    heads: usize,
+    width: usize,
+    states: usize,
+    groups: usize,
+    scratch: *mut f32,
+) {
+    let arguments = Ssd {
+        x,
+        x_stride,
+        dt,
+        dt_stride,
+        a,
+        b,
+        b_stride,
+        c,
+        c_stride,
+        d,
+        d_per_channel: d_per_channel != 0,
+        dt_bias,
+        low,
+        high,
+        state,
+        y,
+        tokens,
+        heads,
+        width,
+        states,
+        groups,
+    };
+    simd128::ssd::ssd(&arguments, scratch)
 }
 
 #[no_mangle]

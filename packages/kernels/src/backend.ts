@@ -9,6 +9,7 @@ import {
   checkSelectiveScan,
   checkSiluGate,
   checkSlotValues,
+  checkSsd,
   checkTensor,
   checkUpload,
   MambaError,
@@ -58,6 +59,7 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
           rmsNorm: 'native',
           causalConv1d: 'native',
           selectiveScan: 'native',
+          ssd: 'native',
           siluGate: 'native',
           add: 'native',
           logits: 'native',
@@ -164,6 +166,54 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
           length,
           channels,
           count,
+          work,
+        );
+      }
+      return y;
+    },
+
+    ssd(x, dt, A, B, C, D, dtBias, [low, high], state, segments) {
+      const op = 'ssd';
+      const kernels = memory.kernels(op);
+      checkSsd(x, dt, A, B, C, D, dtBias, [low, high], state, segments);
+      const [heads, width, count] = state.shape as [number, number, number];
+      const inputs = {
+        x: memory.address(op, 'x', x),
+        dt: memory.address(op, 'dt', dt),
+        B: memory.address(op, 'B', B),
+        C: memory.address(op, 'C', C),
+      };
+      const [a, skip, offsets] = [vectorOf(op, A), vectorOf(op, D), vectorOf(op, dtBias)];
+      const states = segments.map(({ slot }) => memory.field(op, slot, state));
+      const channels = heads * width;
+      const y = memory.tensor(x.shape[0], channels);
+      const work = memory.scratch(4 * kernels.ssd_scratch_len(width, count));
+      for (const [i, { start, length, reset }] of segments.entries()) {
+        const at = states[i]!;
+        if (reset) memory.floats().fill(0, at / 4, at / 4 + channels * count);
+        if (length === 0) continue;
+        kernels.ssd(
+          inputs.x + 4 * start * x.rowStride,
+          x.rowStride,
+          inputs.dt + 4 * start * dt.rowStride,
+          dt.rowStride,
+          a,
+          inputs.B + 4 * start * B.rowStride,
+          B.rowStride,
+          inputs.C + 4 * start * C.rowStride,
+          C.rowStride,
+          skip,
+          D !== null && D.shape[0] !== heads ? 1 : 0,
+          offsets,
+          low,
+          high,
+          at,
+          4 * (y.offset + start * channels),
+          length,
+          heads,
+          width,
+          count,
+          B.shape[1] / count,
           work,
         );
       }

@@ -79,6 +79,31 @@ export interface Kernels {
     states: number,
     scratch: number,
   ): void;
+  ssd_scratch_len(width: number, states: number): number;
+  ssd(
+    x: number,
+    xStride: number,
+    dt: number,
+    dtStride: number,
+    a: number,
+    b: number,
+    bStride: number,
+    c: number,
+    cStride: number,
+    d: number,
+    dPerChannel: number,
+    dtBias: number,
+    low: number,
+    high: number,
+    state: number,
+    y: number,
+    tokens: number,
+    heads: number,
+    width: number,
+    states: number,
+    groups: number,
+    scratch: number,
+  ): void;
   limit_read(address: number, bytes: number, passes: number): number;
   limit_multiply_add(rounds: number, address: number): number;
 }

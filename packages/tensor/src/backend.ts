@@ -96,6 +96,31 @@ export interface Ops {
   ): Tensor;
 
   /**
+   * The recurrence of Mamba-2 (state space duality, Dao & Gu 2024), with discretisation and skip fused. A head's state is
+   * a matrix `[P, N]` with one decay; head h reads B and C of group g = floor(h / (H / G)) (repeat_interleave, not tile):
+   *
+   *     d[t, h]       = clamp(softplus(dt[t, h] + dtBias[h]), low, high)
+   *     S[h, p, n]    = exp(d[t, h] A[h]) S[h, p, n] + d[t, h] x[t, h, p] B[t, g, n]
+   *     y[t, h, p]    = sum_n C[t, g, n] S[h, p, n] + D[h, p] x[t, h, p]
+   *
+   * x `[T, H P]`; dt `[T, H]`; A vector `[H]` (negative); B, C `[T, G N]`; D vector `[H]` (one number per head), `[H P]`
+   * or null; dtBias vector `[H]` or null; dtLimit = [low, high]; state `[H, P, N]`. How the time axis is cut is the
+   * backend's business. Source: state-spaces/mamba ops/triton/ssd_combined.py mamba_chunk_scan_combined.
+   */
+  ssd(
+    x: Tensor,
+    dt: Tensor,
+    A: Weight,
+    B: Tensor,
+    C: Tensor,
+    D: Weight | null,
+    dtBias: Weight | null,
+    dtLimit: readonly [low: number, high: number],
+    state: StateField,
+    segments: readonly Segment[],
+  ): Tensor;
+
+  /**
    * `y = x silu(gate)`, both `[T, C]`: the gate of Mamba's output, and of gated MLPs (SwiGLU).
    * Source: Shazeer 2020, equation 6; state-spaces/mamba modules/mlp.py.
    */

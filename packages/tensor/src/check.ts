@@ -44,7 +44,14 @@ export function checkTensor(op: string, name: string, x: Tensor, rows?: number, 
 }
 
 /** `w` has this role and these dimensions; -1 stands for any. Throws `ROLE` or `SHAPE`. */
-function checkWeight(op: string, name: string, w: Weight, role: 'matrix' | 'vector', d0: number, d1?: number): void {
+export function checkWeight(
+  op: string,
+  name: string,
+  w: Weight,
+  role: 'matrix' | 'vector',
+  d0: number,
+  d1?: number,
+): void {
   if (w.role !== role) {
     throw new MambaError(
       'ROLE',

@@ -39,6 +39,24 @@ interface Golden {
     y: number[];
     lastState: number[];
   }[];
+  ssd: {
+    rows: number;
+    heads: number;
+    width: number;
+    states: number;
+    groups: number;
+    limit: [number, number];
+    x: number[];
+    dt: number[];
+    A: number[];
+    B: number[];
+    C: number[];
+    D: Values;
+    dtBias: Values;
+    state: number[];
+    y: number[];
+    lastState: number[];
+  }[];
   scalars: { x: number[]; softplus: number[]; sigmoid: number[]; silu: number[] };
   conversions: { x: number[]; f16: number[]; bf16: number[] };
 }
@@ -129,6 +147,24 @@ for (const [precision, tolerance] of [
         expectClose(await b.readSlotExact(slot), g.lastState, tolerance);
       },
     );
+
+    test.each(golden.ssd)('ssd [$rows, $heads x $width], $states states, $groups groups', async (g) => {
+      const { slot, field } = stateful(g.state, [g.heads, g.width, g.states]);
+      const y = b.ssd(
+        tensor(g.x, g.rows, g.heads * g.width),
+        tensor(g.dt, g.rows, g.heads),
+        weight([g.heads], g.A),
+        tensor(g.B, g.rows, g.groups * g.states),
+        tensor(g.C, g.rows, g.groups * g.states),
+        maybe([g.D?.length ?? 0], g.D),
+        maybe([g.heads], g.dtBias),
+        g.limit,
+        field,
+        [{ start: 0, length: g.rows, slot, reset: false }],
+      );
+      expectClose(await b.readExact(y), g.y, tolerance);
+      expectClose(await b.readSlotExact(slot), g.lastState, tolerance);
+    });
   });
 }
 

@@ -56,6 +56,24 @@ const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backen
     by: /^rmsNorm/,
     fault: (b) => ({ rmsNorm: (x, w, eps) => b.rmsNorm(x, w?.shape[0] === x.shape[1] ? w : null, eps) }),
   },
+  'ssd forgets its state': {
+    by: /^ssd.*chunks/,
+    fault: (b) => ({
+      ssd: (x, dt, A, B, C, D, bias, limit, f, s) => b.ssd(x, dt, A, B, C, D, bias, limit, f, always(s, true)),
+    }),
+  },
+  'ssd swaps B and C': {
+    by: /^ssd/,
+    fault: (b) => ({
+      ssd: (x, dt, A, B, C, D, bias, limit, f, s) => b.ssd(x, dt, A, C, B, D, bias, limit, f, s),
+    }),
+  },
+  'ssd ignores the limits of the step size': {
+    by: /^ssd/,
+    fault: (b) => ({
+      ssd: (x, dt, A, B, C, D, bias, _, f, s) => b.ssd(x, dt, A, B, C, D, bias, [0, Number.POSITIVE_INFINITY], f, s),
+    }),
+  },
   'siluGate is off by 1e-3': {
     by: /^siluGate/,
     fault: (b) => ({ siluGate: (x, gate) => changed(b.siluGate(x, gate), (v) => v * 1.001) }),

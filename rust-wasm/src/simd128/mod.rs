@@ -5,4 +5,6 @@ pub mod elementwise;
 pub mod linear;
 pub mod math;
 pub mod norm;
+pub mod recurrence;
 pub mod scan;
+pub mod ssd;

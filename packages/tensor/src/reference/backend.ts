@@ -12,6 +12,7 @@ import {
   checkTensor,
   checkUpload,
 } from '../check.ts';
+import { checkSsd } from '../check-ssm.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight } from '../weights.ts';
 import type { FloatArray } from './matrix.ts';
@@ -24,6 +25,7 @@ import { logits } from './ops/logits.ts';
 import { rmsNorm } from './ops/rms-norm.ts';
 import { selectiveScan } from './ops/selective-scan.ts';
 import { siluGate } from './ops/silu-gate.ts';
+import { ssd } from './ops/ssd.ts';
 
 /**
  * The backend that says what each op means. In `f32` every result and state is rounded to f32 and sums are formed in
@@ -78,6 +80,7 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
           rmsNorm: 'reference',
           causalConv1d: 'reference',
           selectiveScan: 'reference',
+          ssd: 'reference',
           siluGate: 'reference',
           add: 'reference',
           logits: 'reference',
@@ -145,6 +148,25 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       const runs = memory.runs(op, state, segments);
       const y = memory.scratch(u.shape[0], u.shape[1]);
       selectiveScan(...inputs, deltaSoftplus, runs, y.data);
+      return y.tensor;
+    },
+
+    ssd(x, dt, A, B, C, D, dtBias, dtLimit, state, segments) {
+      const op = 'ssd';
+      memory.assertAlive(op);
+      checkSsd(x, dt, A, B, C, D, dtBias, dtLimit, state, segments);
+      const inputs = [
+        memory.matrix(op, 'x', x),
+        memory.matrix(op, 'dt', dt),
+        memory.weight(op, A),
+        memory.matrix(op, 'B', B),
+        memory.matrix(op, 'C', C),
+        optionalWeight(op, D),
+        optionalWeight(op, dtBias),
+      ] as const;
+      const runs = memory.runs(op, state, segments);
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      ssd(...inputs, dtLimit, state.shape[2]!, runs, y.data);
       return y.tensor;
     },
 

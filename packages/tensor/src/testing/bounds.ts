@@ -20,6 +20,8 @@ export interface ScanSequence {
   readonly z: ArrayLike<number> | null;
   readonly deltaBias: ArrayLike<number> | null;
   readonly deltaSoftplus: boolean;
+  /** Clamp of the step size after softplus; none where left out. */
+  readonly limit?: readonly [low: number, high: number];
   readonly rows: number;
   readonly channels: number;
   readonly states: number;
@@ -52,10 +54,12 @@ export function scanBounds(s: ScanSequence): { y: Float64Array; state: Float64Ar
       const raw = s.delta[t * channels + c]!;
       const sum = raw + bias;
       const terms = Math.abs(raw) + Math.abs(bias);
-      const d = s.deltaSoftplus ? softplus(sum) : sum;
-      // Where softplus is exactly 0 (of -infinity) there is no error; 0 times infinity would say NaN.
+      const free = s.deltaSoftplus ? softplus(sum) : sum;
+      const d = s.limit ? Math.min(Math.max(free, s.limit[0]), s.limit[1]) : free;
+      // Where softplus is exactly 0 (of -infinity), or an infinite step is cut off, there is no error.
       const slope = s.deltaSoftplus ? sigmoid(sum) : 1;
-      const width = Math.abs(d) + (s.deltaSoftplus ? d : 0) + (slope === 0 ? 0 : slope * terms);
+      const own = slope === 0 || (d !== free && terms === Number.POSITIVE_INFINITY) ? 0 : slope * terms;
+      const width = Math.abs(d) + (s.deltaSoftplus ? d : 0) + own;
       let total = 0;
       for (let n = 0; n < states; n++) {
         const i = c * states + n;

@@ -4,6 +4,7 @@ import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCas
 import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
 import { chunkedPlan, type SequenceCase } from './sequences.ts';
+import { ssdCase } from './ssd-case.ts';
 
 /** Widths that do not divide a lane, a vector or a block, on both sides of each border. */
 export const WIDTHS: readonly number[] = [1, 3, 5, 7, 8, 9, 15, 17, 31, 33];
@@ -12,6 +13,7 @@ export const STATE_SIZES: readonly number[] = [1, 15, 16, 17];
 /** A length that backends may cut work into. */
 export const CHUNK = 64;
 const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16'];
+const NO_LIMIT: readonly [number, number] = [0, Number.POSITIVE_INFINITY];
 const NONE = { left: 0, right: 0 };
 const BOTH = { left: 3, right: 2 };
 
@@ -88,6 +90,26 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
       }
     }
   },
+  *ssd(random) {
+    for (const states of [...STATE_SIZES, 7, 8, 9, 20]) {
+      for (const length of [0, 1, 2, CHUNK / 2, CHUNK / 2 + 1, CHUNK + 1]) {
+        for (const width of [1, 3, 4, 9]) {
+          const heads = width === 4 ? 4 : 6;
+          yield ssdCase(random, {
+            heads,
+            width,
+            states,
+            groups: [1, 2, heads][(length + width) % 3]!,
+            skip: length === 1 ? 'none' : length === 2 ? 'channel' : 'head',
+            bias: states !== 15,
+            limit: states === 16 ? [0.25, 0.75] : NO_LIMIT,
+            sequences: [{ length, resets: width === 3 ? [0] : [] }],
+            packed: width !== 4,
+          });
+        }
+      }
+    }
+  },
   *siluGate(random) {
     for (const channels of WIDTHS) {
       for (const rows of [0, 1, 2, CHUNK + 1]) {
@@ -112,6 +134,8 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
   },
 };
 
+const SSD = { heads: 6, width: 5, groups: 2, skip: 'head', bias: true, limit: [0, 1.5] } as const;
+
 /** Several sequences of different lengths in one call, one of them empty, one reset midway, one after its end. */
 const RAGGED = [
   { length: 5 },
@@ -123,7 +147,7 @@ const RAGGED = [
   { length: 0, resets: [0] },
 ];
 
-/** The two sequence ops on ragged batches with carried states. */
+/** The sequence ops on ragged batches with carried states. */
 export function raggedCases(random: Random): SequenceCase[] {
   const scan = { channels: 9, skip: true, gate: true, bias: true, softplus: true, sequences: RAGGED, packed: true };
   return [
@@ -131,12 +155,16 @@ export function raggedCases(random: Random): SequenceCase[] {
       convCase(random, { channels: 9, taps, bias: true, activation: 'silu', sequences: RAGGED, packed: true }),
     ),
     ...STATE_SIZES.map((states) => scanCase(random, { ...scan, states })),
+    ...STATE_SIZES.map((states) => ssdCase(random, { ...SSD, states, sequences: RAGGED, packed: true })),
   ];
 }
 
 /** softplus at +-100 and around 20, where it turns into the identity. */
 export function extremeScans(random: Random): SequenceCase[] {
-  return STATE_SIZES.map((states) =>
+  const ssds = STATE_SIZES.map((states) =>
+    ssdCase(random, { ...SSD, states, limit: NO_LIMIT, sequences: [{ length: 30 }], packed: false, extremes: true }),
+  );
+  const scans = STATE_SIZES.map((states) =>
     scanCase(random, {
       channels: 7,
       states,
@@ -149,6 +177,7 @@ export function extremeScans(random: Random): SequenceCase[] {
       extremes: true,
     }),
   );
+  return [...scans, ...ssds];
 }
 
 /** The same case served row by row, as decoding does, and in chunks of several sizes. */

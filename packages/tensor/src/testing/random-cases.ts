@@ -13,6 +13,7 @@ import {
 import type { Random } from './random.ts';
 import { convCase, type SequenceShape, scanCase } from './sequence-ops.ts';
 import { randomPlan, type SequenceCase } from './sequences.ts';
+import { ssdCase } from './ssd-case.ts';
 
 const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16'];
 
@@ -87,6 +88,26 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
         gate: random.chance(0.7),
         bias: random.chance(0.7),
         softplus: extremes || random.chance(0.7),
+        sequences: sequencesOf(random),
+        packed: random.chance(0.5),
+        extremes,
+        poisoned: extremes ? 0 : POISONED,
+      }),
+    );
+  },
+  ssd: (random) => {
+    const extremes = random.chance(0.3);
+    const groups = random.integer(1, 3);
+    return servedAtRandom(
+      random,
+      ssdCase(random, {
+        heads: groups * random.integer(1, 3),
+        width: random.pick([1, 2, 3, 4, 5, 8, 9]),
+        states: random.pick([1, 2, 3, 4, 5, 8, 11, 12, 15, 16, 17, 20]),
+        groups,
+        skip: random.pick(['none', 'head', 'channel']),
+        bias: random.chance(0.7),
+        limit: random.chance(0.3) ? [0.25, 0.75] : [0, Number.POSITIVE_INFINITY],
         sequences: sequencesOf(random),
         packed: random.chance(0.5),
         extremes,

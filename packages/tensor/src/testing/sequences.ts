@@ -1,4 +1,4 @@
-import type { Backend, Segment, Slot, StateField } from '../backend.ts';
+import type { Backend, OpName, Segment, Slot, StateField } from '../backend.ts';
 import { columns, type Tensor } from '../tensor.ts';
 import { type OpCase, type Outcome, type Scope, scoped } from './cases.ts';
 import type { Random } from './random.ts';
@@ -32,7 +32,7 @@ export interface SequenceCase extends OpCase {
 }
 
 export interface SequenceSpec {
-  readonly op: 'causalConv1d' | 'selectiveScan';
+  readonly op: OpName;
   readonly label: string;
   /** Columns of each input. */
   readonly widths: readonly number[];

@@ -1,0 +1,154 @@
+//! Pseudocode: `scalar/ssd.rs`. Departures:
+//!
+//! 1. Blocks of [`BLOCK`] tokens. For each block and group, B and C are packed once for all heads of the group.
+//! 2. For each head the step sizes d, the decays and d x are computed first; `recurrence.rs` does the rest.
+//! 3. The skip comes last, over whole rows of y.
+
+use super::math::{growth, softplus};
+use super::recurrence::{self, pack_row, panels_len, sums_len, BLOCK};
+use crate::lanes::F32x4;
+use crate::scalar::ssd::{skip, Ssd};
+
+/// f32 of working memory that [`ssd`] needs.
+pub fn scratch_len(width: usize, states: usize) -> usize {
+    2 * panels_len(1, states) + sums_len(1) + BLOCK * width + 2 * BLOCK
+}
+
+/// See [`crate::scalar::ssd::ssd`].
+/// # Safety
+/// As there; `scratch` points to [`scratch_len`] f32.
+pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
+    let b = scratch;
+    let c = b.add(panels_len(1, s.states));
+    let sums = c.add(panels_len(1, s.states));
+    let steps = sums.add(sums_len(1));
+    let decays = steps.add(BLOCK);
+    let dx = decays.add(BLOCK);
+    let per_group = s.heads / s.groups;
+    let channels = s.heads * s.width;
+    for t0 in (0..s.tokens).step_by(BLOCK) {
+        let tokens = BLOCK.min(s.tokens - t0);
+        for group in 0..s.groups {
+            for t in 0..tokens {
+                pack_row(s.b.add((t0 + t) * s.b_stride + group * s.states), b, tokens, 1, t, 0, s.states);
+                pack_row(s.c.add((t0 + t) * s.c_stride + group * s.states), c, tokens, 1, t, 0, s.states);
+            }
+            for h in group * per_group..(group + 1) * per_group {
+                step_sizes(s, t0, tokens, h, steps, decays);
+                for t in 0..tokens {
+                    let x = s.x.add((t0 + t) * s.x_stride + h * s.width);
+                    scale(*steps.add(t), x, dx.add(t * s.width), s.width);
+                }
+                recurrence::advance(&recurrence::Block {
+                    a: decays,
+                    x: dx,
+                    k: b,
+                    q: c,
+                    state: s.state.add(h * s.width * s.states),
+                    y: s.y.add(t0 * channels + h * s.width),
+                    y_stride: channels,
+                    y_rank: 0,
+                    sums,
+                    tokens,
+                    rank: 1,
+                    width: s.width,
+                    states: s.states,
+                });
+            }
+        }
+        if !s.d.is_null() {
+            for t in t0..t0 + tokens {
+                for h in 0..s.heads {
+                    for channel in h * s.width..(h + 1) * s.width {
+                        *s.y.add(t * channels + channel) += skip(s, h, channel) * *s.x.add(t * s.x_stride + channel);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// d and exp(d A) of one head, four tokens at a time; both arrays have room for a multiple of 4.
+unsafe fn step_sizes(s: &Ssd, t0: usize, tokens: usize, h: usize, steps: *mut f32, decays: *mut f32) {
+    let bias = if s.dt_bias.is_null() { 0.0 } else { *s.dt_bias.add(h) };
+    for t in 0..tokens.next_multiple_of(4) {
+        // The last one stands for those that fill up the last vector.
+        let at = t0 + t.min(tokens - 1);
+        *steps.add(t) = *s.dt.add(at * s.dt_stride + h) + bias;
+    }
+    let (a, low, high) = (F32x4::splat(*s.a.add(h)), F32x4::splat(s.low), F32x4::splat(s.high));
+    for t in (0..tokens).step_by(4) {
+        let d = softplus(F32x4::load(steps.add(t))).at_least(low).at_most(high);
+        d.store(steps.add(t));
+        growth(d.mul(a)).store(decays.add(t));
+    }
+}
+
+/// to = factor * from.
+unsafe fn scale(factor: f32, from: *const f32, to: *mut f32, width: usize) {
+    let f = F32x4::splat(factor);
+    let mut i = 0;
+    while i + 4 <= width {
+        f.mul(F32x4::load(from.add(i))).store(to.add(i));
+        i += 4;
+    }
+    while i < width {
+        *to.add(i) = factor * *from.add(i);
+        i += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scalar;
+
+    #[test]
+    fn simd_equals_scalar_within_1e_5() {
+        for states in [1, 4, 7, 8, 13, 24] {
+            for (heads, groups, width) in [(1, 1, 1), (4, 2, 4), (6, 3, 7)] {
+                for tokens in [1, 3, BLOCK, BLOCK + 1] {
+                    let value = |i: usize| ((i * 53 + 7) % 97) as f32 / 48.0 - 1.0;
+                    let v: Vec<f32> = (0..9000).map(value).collect();
+                    let a: Vec<f32> = (0..heads).map(|h| -0.1 - h as f32).collect();
+                    let start: Vec<f32> = (0..heads * width * states).map(|i| value(i + 9)).collect();
+                    let (mut s1, mut s2) = (start.clone(), start);
+                    let (mut y1, mut y2) = (vec![0.0; tokens * heads * width], vec![0.0; tokens * heads * width]);
+                    let mut scratch = vec![f32::NAN; scratch_len(width, states)];
+                    let p = |offset: usize| v.as_ptr().wrapping_add(offset);
+                    let mut s = Ssd {
+                        x: p(0),
+                        x_stride: heads * width + 1,
+                        dt: p(13),
+                        dt_stride: 9,
+                        a: a.as_ptr(),
+                        b: p(21),
+                        b_stride: groups * states + 2,
+                        c: p(34),
+                        c_stride: groups * states,
+                        d: p(55),
+                        d_per_channel: width == 4,
+                        dt_bias: p(144),
+                        low: 0.3,
+                        high: 0.9,
+                        state: s1.as_mut_ptr(),
+                        y: y1.as_mut_ptr(),
+                        tokens,
+                        heads,
+                        width,
+                        states,
+                        groups,
+                    };
+                    unsafe {
+                        ssd(&s, scratch.as_mut_ptr());
+                        (s.state, s.y) = (s2.as_mut_ptr(), y2.as_mut_ptr());
+                        scalar::ssd::ssd(&s);
+                    }
+                    for (a, b) in y1.iter().chain(&s1).zip(y2.iter().chain(&s2)) {
+                        assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{states} {heads} {tokens}: {a} {b}");
+                    }
+                }
+            }
+        }
+    }
+}
