@@ -17,8 +17,9 @@ const arrows = {
   layers: ['tensor'],
   loaders: ['tensor'],
   generate: ['layers'],
+  lab: ['generate', 'layers', 'tensor'],
   train: ['layers', 'loaders', 'tensor'],
-  'mamba-ts': ['generate', 'train', 'loaders', 'tokenizer', 'kernels'],
+  'mamba-ts': ['generate', 'lab', 'train', 'loaders', 'tokenizer', 'kernels'],
 };
 const backends = ['@mamba-ts/kernels', '@mamba-ts/tensor/reference'];
 const isModel = (name) => name.startsWith('model-');

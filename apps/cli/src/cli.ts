@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from 'commander';
 import { failWith } from './failure.ts';
-import { fraction, integer, nonNegative, positive } from './numbers.ts';
+import { fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
 
 // Only this file and the parser load for --help; each command's own code is imported when it runs.
 const program = new Command('mamba')
@@ -63,6 +63,23 @@ program
   .addOption(backend())
   .addOption(json())
   .action(async (options) => (await import('./commands/bench.ts')).bench(options));
+
+program
+  .command('compare')
+  .description('head to head: time, memory and operations of several models by length of the text')
+  .option('--models <list>', 'folders of checkpoints, separated by commas', names)
+  .option('--random <list>', 'published sizes with random weights, such as mamba-130m,pythia-160m', names)
+  .addOption(new Option('--dtype <dtype>', 'of random weights').choices(['f32', 'f16', 'bf16']).default('f16'))
+  .option('--lengths <list>', 'tokens of the texts, ascending', lengths, [128, 512, 2048, 8192])
+  .option('--repeat <n>', 'times each text is read, as far as the budget goes', integer(1), 3)
+  .option('--budget <seconds>', 'leave out what does not fit, and extrapolate it', positive, 600)
+  .option('--text <file>', 'also tell how well each model predicts this text, by position')
+  .option('--svg <file>', 'write the picture')
+  .option('--html <file>', 'write picture, words and numbers as one page')
+  .option('--csv <file>', 'write the numbers')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./commands/compare.ts')).compareModels(options));
 
 program
   .command('tokenize')

@@ -1,4 +1,15 @@
-import { type BackendName, fromPretrained, type LocalModel } from 'mamba-ts';
+import { readFile } from 'node:fs/promises';
+import {
+  type ConfigJson,
+  findArchitecture,
+  findPreset,
+  type LoadedLanguageModel,
+  loadLanguageModel,
+  randomWeights,
+} from '@mamba-ts/layers';
+import { type DType, MambaError } from '@mamba-ts/tensor';
+import { type BackendName, createBackend, fromPretrained, type LocalModel } from 'mamba-ts';
+import { openNodeSource } from 'mamba-ts/node';
 import { ProgressBar } from './progress.ts';
 
 /** The checkpoint that is meant where none is named. */
@@ -23,6 +34,41 @@ export async function load(options: ModelOptions, signal: AbortSignal): Promise<
     })) as LocalModel;
   } finally {
     bar.end();
+  }
+}
+
+export interface BareModelOptions extends ModelOptions {
+  /** A published size instead of a checkpoint. */
+  readonly random?: string;
+  /** Of random matrices. */
+  readonly dtype: DType;
+}
+
+/** A model without its tokenizer on a backend of its own, which the caller disposes of: for measuring. */
+export async function loadBare(options: BareModelOptions, signal: AbortSignal): Promise<LoadedLanguageModel> {
+  const backend = await createBackend(options.backend);
+  try {
+    if (options.random !== undefined) {
+      const { architecture, config } = await findPreset(options.random);
+      const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
+      return await loadLanguageModel(architecture, config, randomWeights(tree, options.dtype, 1), backend, { signal });
+    }
+    const opened = await openNodeSource(await modelSource(options.model), signal);
+    const architecture = await findArchitecture(opened.config);
+    return await loadLanguageModel(architecture, opened.config as ConfigJson, opened.weights, backend, { signal });
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
+}
+
+/** A UTF-8 file. Throws `FILE_READ`. */
+export async function readText(path: string): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+  } catch (cause) {
+    const reason = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
+    throw new MambaError('FILE_READ', `${path} cannot be read: ${reason}`, { path }, { cause });
   }
 }
 

@@ -22,3 +22,19 @@ const number = (accept: (value: number) => boolean, expected: string) => (text: 
 export const nonNegative: (text: string) => number = number((value) => value >= 0, 'a number of at least 0');
 export const positive: (text: string) => number = number((value) => value > 0, 'a number above 0');
 export const fraction: (text: string) => number = number((value) => value >= 0 && value <= 1, 'a number from 0 to 1');
+
+/** Names between commas. */
+export function names(text: string): string[] {
+  const list = text.split(',').map((name) => name.trim());
+  if (list.some((name) => name === ''))
+    throw new InvalidArgumentError(`expected names separated by commas, found "${text}".`);
+  return list;
+}
+
+/** Ascending whole numbers between commas. */
+export function lengths(text: string): number[] {
+  const list = names(text).map(integer(1));
+  if (list.some((value, i) => i > 0 && value <= list[i - 1]!))
+    throw new InvalidArgumentError(`expected ascending numbers, found "${text}".`);
+  return list;
+}

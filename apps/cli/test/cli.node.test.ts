@@ -34,6 +34,7 @@ async function json(args: readonly string[], input = ''): Promise<Record<string,
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mamba-cli-'));
+  await writeFile(join(folder, 'text.txt'), 'ROMEO:\nWhat light through yonder window breaks?\n'.repeat(8));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -244,5 +245,43 @@ describe('mamba', () => {
     expect(stderr).toMatch(/does not exist/);
     expect((await mamba(['--help'])).code).toBe(0);
     expect((await mamba(['run', '--help'])).stdout).toMatch(/--max-tokens/);
+  });
+});
+
+describe('mamba compare', () => {
+  test('prints one JSON object with the fields of its contract, and writes picture, page and numbers', async () => {
+    const model = fileURLToPath(modelUrl);
+    const files = ['svg', 'html', 'csv'].map((kind) => join(folder, `compare.${kind}`));
+    const report = await json([
+      ...['compare', '--models', model, '--lengths', '16,64', '--repeat', '2', '--text', join(folder, 'text.txt')],
+      ...['--svg', files[0]!, '--html', files[1]!, '--csv', files[2]!],
+    ]);
+    expect(Object.keys(report)).toEqual(['models']);
+    const [only] = report.models as Record<string, unknown>[];
+    expect(Object.keys(only!)).toEqual([
+      ...['name', 'params', 'weight_bytes', 'points', 'prefill_exponent', 'decode_exponent', 'exponent_2048_8192'],
+      'quality',
+    ]);
+    expect(only).toMatchObject({ name: model, params: 2890496, exponent_2048_8192: null });
+    const points = only!.points as Record<string, number>[];
+    expect(points.map((point) => Object.keys(point))).toEqual(
+      Array(2).fill(['length', 'prefill_ms', 'decode_ms', 'state_bytes', 'flops', 'repeats', 'measured']),
+    );
+    for (const point of points) expect(point).toMatchObject({ state_bytes: 233472, repeats: 2, measured: true });
+    const quality = only!.quality as Record<string, number>[];
+    expect(quality.map(({ from, to }) => [from, to])).toEqual([
+      [0, 16],
+      [16, 64],
+    ]);
+    for (const bucket of quality) expect(bucket.nats_per_token).toBeGreaterThan(0.5);
+    expect(await readFile(files[0]!, 'utf8')).toMatch(/^<svg .*<\/svg>\n$/s);
+    expect(await readFile(files[1]!, 'utf8')).toMatch(/^<!doctype html>.*<\/html>\n$/s);
+    expect((await readFile(files[2]!, 'utf8')).trim().split('\r\n')).toHaveLength(3);
+  });
+
+  test('without models, with --text but random weights, and with lengths out of order: usage errors', async () => {
+    expect((await mamba(['compare'])).code).toBe(2);
+    expect((await mamba(['compare', '--random', 'mamba-130m', '--text', 'x'])).code).toBe(2);
+    expect((await mamba(['compare', '--random', 'mamba-130m', '--lengths', '64,16'])).code).toBe(2);
   });
 });

@@ -17,6 +17,8 @@ export interface ScoreOptions {
    * one included. Valid during the call; awaited.
    */
   readonly onLogits?: (start: number, rows: Float32Array) => void | Promise<void>;
+  /** Told for each scored token, in order: its position in the text (1 for the second) and its nats. */
+  readonly onToken?: (position: number, nats: number) => void;
   /** Ends scoring between two pieces by throwing `signal.reason`. */
   readonly signal?: AbortSignal;
   /** Called after each piece. */
@@ -44,11 +46,11 @@ export interface Score {
  * `UNKNOWN_OPTION`, and the signal's reason.
  */
 export async function score(model: LanguageModel, ids: ArrayLike<number>, options: ScoreOptions = {}): Promise<Score> {
-  checkKeys(options, ['window', 'onLogits', 'signal', 'onProgress'], 'score');
-  for (const name of ['onLogits', 'onProgress'] as const) checkFunction(name, options[name]);
+  checkKeys(options, ['window', 'onLogits', 'onToken', 'signal', 'onProgress'], 'score');
+  for (const name of ['onLogits', 'onToken', 'onProgress'] as const) checkFunction(name, options[name]);
   checkSignal(options.signal);
   const { vocabSize } = model;
-  const { onLogits, onProgress, signal } = options;
+  const { onLogits, onToken, onProgress, signal } = options;
   const checked = checkIds(ids, vocabSize, 'ids');
   const tokens = checked.length;
   if (tokens === 0) throw new MambaError('EMPTY_PROMPT', 'there are no tokens to score; give at least one');
@@ -72,7 +74,9 @@ export async function score(model: LanguageModel, ids: ArrayLike<number>, option
       const rows = await model.forward(checked.subarray(start, end), state!, 'all');
       for (let i = start; i < Math.min(end, scored); i++) {
         const row = rows.subarray((i - start) * vocabSize, (i - start + 1) * vocabSize);
-        nats += negativeLogLikelihood(row, checked[i + 1]!, i);
+        const ofToken = negativeLogLikelihood(row, checked[i + 1]!, i);
+        nats += ofToken;
+        onToken?.(i + 1, ofToken);
       }
       await onLogits?.(start, rows);
       onProgress?.({ done: end, total: inputs });

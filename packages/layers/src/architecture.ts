@@ -54,6 +54,11 @@ export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
     segments: readonly Segment[],
     observe?: Observe | undefined,
   ): Tensor;
+  /**
+   * Floating-point operations outside the matrices to read a text of `length` tokens: convolution, scan or attention.
+   * An exponential counts as one.
+   */
+  sequenceOperations(length: number): number;
   /** The matrix of the token embedding. */
   embedding(weights: WeightsOf<P>): Weight;
   /** The matrix of the language model head; the embedding where tied. */

@@ -136,6 +136,12 @@ export class LoadedLanguageModel implements LanguageModel {
     };
   }
 
+  /** Floating-point operations to read a text of `length` tokens from a fresh state, the head once; a multiply-add is two. */
+  operations(length: number): number {
+    const { flopsPerToken, flopsHead } = this.summary();
+    return length * flopsPerToken + flopsHead + this.#definition.sequenceOperations(length);
+  }
+
   createState(): State {
     this.#alive();
     return new SlotState(this, this.backend.createSlot(this.#definition.state.length), 0);

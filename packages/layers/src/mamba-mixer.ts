@@ -93,6 +93,14 @@ export function mambaMixerState(c: MambaMixerConfig, layout: StateLayoutBuilder,
 }
 
 /**
+ * Operations of convolution and scan per token: a multiply-add per tap, and per state element the decay (product,
+ * exponential), the update (product, product, sum) and the output (product, sum).
+ */
+export function mambaMixerOperations(c: MambaMixerConfig): number {
+  return c.dInner * (2 * c.dConv + 7 * c.dState);
+}
+
+/**
  * x `[T, dModel]` -> `[T, dModel]`; any T >= 1: prefill and decode are this one function.
  *
  * It shows to `observe` the scan's inputs and its output: `u`, `delta` (as projected: before its bias and softplus),

@@ -134,9 +134,7 @@ export async function openFolder(path: string | URL): Promise<ModelFolder> {
 }
 
 /**
- * Writes a safetensors file: into a temporary file beside it, flushed to disk, then renamed, so that the path holds the
- * old file or the whole new one at any moment. Where anything fails, the temporary file is removed. Throws what
- * `writeSafetensors` throws, `FILE_MISSING` (no such folder), `FILE_WRITE`, and the signal's reason.
+ * Writes a safetensors file by {@link saveFile}. Throws what `writeSafetensors` throws, and what that throws.
  */
 export async function saveSafetensors(
   path: string | URL,
@@ -144,8 +142,20 @@ export async function saveSafetensors(
   metadata?: Readonly<Record<string, string>>,
   signal?: AbortSignal,
 ): Promise<void> {
+  await saveFile(path, writeSafetensors(tensors, metadata), signal);
+}
+
+/**
+ * Writes a file: into a temporary one beside it, flushed to disk, then renamed, so that the path holds the old file or
+ * the whole new one at any moment. Where anything fails, the temporary file is removed. Throws `FILE_MISSING` (no such
+ * folder), `FILE_WRITE`, and the signal's reason.
+ */
+export async function saveFile(
+  path: string | URL,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): Promise<void> {
   const absolute = absolutePath(path);
-  const pieces = writeSafetensors(tensors, metadata);
   signal?.throwIfAborted();
   const temporary = join(dirname(absolute), `.${basename(absolute)}.${randomUUID()}.tmp`);
   let handle: FileHandle | null = null;

@@ -1,16 +1,8 @@
 import { measureLimits } from '@mamba-ts/kernels';
-import {
-  findArchitecture,
-  findPreset,
-  type LoadedLanguageModel,
-  loadLanguageModel,
-  randomWeights,
-} from '@mamba-ts/layers';
+import type { LoadedLanguageModel } from '@mamba-ts/layers';
 import type { DType } from '@mamba-ts/tensor';
-import { createBackend } from 'mamba-ts';
-import { openNodeSource } from 'mamba-ts/node';
 import { interruptible, UsageError } from '../failure.ts';
-import { type ModelOptions, modelSource, printJson } from '../model.ts';
+import { loadBare, type ModelOptions, modelSource, printJson } from '../model.ts';
 import { note } from '../progress.ts';
 
 interface BenchOptions extends ModelOptions {
@@ -33,18 +25,6 @@ function summarize(values: readonly number[]): Summary {
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
   return { median, min: sorted[0]!, max: sorted.at(-1)! };
-}
-
-async function loadFor(options: BenchOptions, signal: AbortSignal): Promise<LoadedLanguageModel> {
-  const backend = await createBackend(options.backend);
-  if (options.random !== undefined) {
-    const { architecture, config } = await findPreset(options.random);
-    const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
-    return loadLanguageModel(architecture, config, randomWeights(tree, options.dtype, 1), backend, { signal });
-  }
-  const opened = await openNodeSource(await modelSource(options.model), signal);
-  const architecture = await findArchitecture(opened.config);
-  return loadLanguageModel(architecture, opened.config as Record<string, unknown>, opened.weights, backend, { signal });
 }
 
 /** Any ids do: speed does not depend on them. */
@@ -84,7 +64,7 @@ export async function bench(options: BenchOptions): Promise<void> {
       model?.dispose();
       model?.backend.dispose();
       const started = performance.now();
-      model = await loadFor(options, signal);
+      model = await loadBare(options, signal);
       loadMs.push(performance.now() - started);
     }
     const loaded = model!;

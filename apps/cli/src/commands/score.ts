@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { saveSafetensors } from '@mamba-ts/loaders/node';
 import { MambaError } from '@mamba-ts/tensor';
 import { interruptible, UsageError } from '../failure.ts';
-import { load, type ModelOptions, printJson } from '../model.ts';
+import { load, type ModelOptions, printJson, readText } from '../model.ts';
 import { ProgressBar } from '../progress.ts';
 
 interface ScoreOptions extends ModelOptions {
@@ -13,17 +12,8 @@ interface ScoreOptions extends ModelOptions {
   readonly json?: boolean;
 }
 
-async function readInput(path: string): Promise<string> {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
-  } catch (cause) {
-    const reason = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
-    throw new MambaError('FILE_READ', `${path} cannot be read: ${reason}`, { path }, { cause });
-  }
-}
-
 async function readIds(path: string): Promise<number[]> {
-  const text = await readInput(path);
+  const text = await readText(path);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -42,7 +32,7 @@ export async function score(options: ScoreOptions): Promise<void> {
     throw new UsageError('score needs either --text FILE or --ids FILE.json');
   }
   await interruptible(async (signal) => {
-    const text = options.text === undefined ? null : await readInput(options.text);
+    const text = options.text === undefined ? null : await readText(options.text);
     const model = await load(options, signal);
     const ids = text === null ? await readIds(options.ids!) : model.tokenizer.encode(text);
     const bar = new ProgressBar('scoring');

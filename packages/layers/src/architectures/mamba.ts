@@ -1,7 +1,13 @@
 import { matrix, vector } from '@mamba-ts/tensor';
 import { type Architecture, type ConfigJson, defineModel, type ModelDefinition, under } from '../architecture.ts';
 import { flag, object, oneOf, positive, size, tokenIds } from '../config.ts';
-import { type MambaMixerConfig, mambaMixer, mambaMixerParameters, mambaMixerState } from '../mamba-mixer.ts';
+import {
+  type MambaMixerConfig,
+  mambaMixer,
+  mambaMixerOperations,
+  mambaMixerParameters,
+  mambaMixerState,
+} from '../mamba-mixer.ts';
 import { StateLayoutBuilder } from '../state-layout.ts';
 
 /** Mamba-1 (Gu & Dao 2023): a stack of pre-norm residual blocks, each `x + mixer(rmsNorm(x))`. */
@@ -104,6 +110,7 @@ function createModel(c: MambaConfig): ModelDefinition {
       }
       return ops.rmsNorm(x, w.finalNorm, c.normEps);
     },
+    sequenceOperations: (length) => length * c.nLayer * mambaMixerOperations(c),
     embedding: (w) => w.embedding,
     head: (w) => w.head ?? w.embedding,
   });

@@ -1,0 +1,142 @@
+import {
+  bytesText,
+  type ComparedModel,
+  type CompareReport,
+  type Contestant,
+  compare,
+  compareCsv,
+  compareHtml,
+  compareSvg,
+  countText,
+  describeComparison,
+  qualityByPosition,
+  timeText,
+} from '@mamba-ts/lab';
+import type { LoadedLanguageModel } from '@mamba-ts/layers';
+import { saveFile } from '@mamba-ts/loaders/node';
+import type { DType } from '@mamba-ts/tensor';
+import type { BackendName } from 'mamba-ts';
+import { interruptible, UsageError } from '../failure.ts';
+import { load, loadBare, printJson, readText } from '../model.ts';
+import { note, ProgressBar } from '../progress.ts';
+
+interface CompareOptions {
+  readonly models?: readonly string[];
+  readonly random?: readonly string[];
+  readonly dtype: DType;
+  readonly lengths: readonly number[];
+  readonly repeat: number;
+  readonly budget: number;
+  readonly text?: string;
+  readonly svg?: string;
+  readonly html?: string;
+  readonly csv?: string;
+  readonly backend: BackendName;
+  readonly json?: boolean;
+}
+
+/** Tokens of the text whose quality is measured at most: some minutes for a small model. */
+const QUALITY_TOKENS = 32_768;
+
+function contestant(name: string, model: LoadedLanguageModel): Contestant {
+  const { parameters, weightBytes } = model.summary();
+  return { name, model, params: parameters, weightBytes, operations: (length) => model.operations(length) };
+}
+
+/** `mamba compare`: several models, measured in turn on texts of growing length. */
+export async function compareModels(options: CompareOptions): Promise<void> {
+  if (options.models === undefined && options.random === undefined)
+    throw new UsageError('compare needs --models A,B,… or --random mamba-130m,pythia-160m,…');
+  if (options.text !== undefined && options.models === undefined)
+    throw new UsageError('--text needs --models: random weights predict nothing');
+  await interruptible(async (signal) => {
+    const text = options.text === undefined ? null : await readText(options.text);
+    const bar = new ProgressBar('comparing');
+    const loaded: LoadedLanguageModel[] = [];
+    try {
+      const contestants: Contestant[] = [];
+      for (const name of options.random ?? []) {
+        const model = await loadBare({ random: name, dtype: options.dtype, backend: options.backend }, signal);
+        loaded.push(model);
+        contestants.push(contestant(name, model));
+      }
+      for (const name of options.models ?? []) {
+        const model = await loadBare({ model: name, dtype: options.dtype, backend: options.backend }, signal);
+        loaded.push(model);
+        contestants.push(contestant(name, model));
+      }
+      let report = await compare(contestants, {
+        lengths: options.lengths,
+        repeats: options.repeat,
+        budgetSeconds: options.budget,
+        signal,
+        onProgress: ({ share }) => bar.update(share, 1),
+        onLeftOut: (model, length) => note(`${model} at ${countText(length)} tokens does not fit into the budget`),
+      });
+      bar.end();
+      if (text !== null) report = await withQuality(report, options, text, signal);
+      if (options.svg !== undefined) await saveFile(options.svg, [new TextEncoder().encode(compareSvg(report))]);
+      if (options.html !== undefined) await saveFile(options.html, [new TextEncoder().encode(compareHtml(report))]);
+      if (options.csv !== undefined) await saveFile(options.csv, [new TextEncoder().encode(compareCsv(report))]);
+      if (options.json) printJson(report);
+      else process.stdout.write(`${tableOf(report)}\n${describeComparison(report)}\n`);
+    } finally {
+      bar.end();
+      for (const model of loaded) model.backend.dispose();
+    }
+  });
+}
+
+/** The same report with nats per token by position for the models that were given as checkpoints. */
+async function withQuality(
+  report: CompareReport,
+  options: CompareOptions,
+  text: string,
+  signal: AbortSignal,
+): Promise<CompareReport> {
+  const models: ComparedModel[] = [];
+  for (const compared of report.models) {
+    if (!options.models?.includes(compared.name)) {
+      models.push(compared);
+      continue;
+    }
+    const model = await load({ model: compared.name, backend: options.backend }, signal);
+    const bar = new ProgressBar(`scoring ${compared.name}`);
+    try {
+      const quality = await qualityByPosition(model.languageModel, model.tokenizer.encode(text), {
+        window: options.lengths.at(-1)!,
+        maxTokens: QUALITY_TOKENS,
+        signal,
+        onProgress: (share) => bar.update(share, 1),
+      });
+      models.push({ ...compared, quality });
+    } finally {
+      bar.end();
+      await model.dispose();
+    }
+  }
+  return { models };
+}
+
+function tableOf(report: CompareReport): string {
+  const width = Math.max(5, ...report.models.map(({ name }) => name.length));
+  const row = (cells: readonly string[]): string =>
+    cells.map((cell, i) => (i === 0 ? cell.padEnd(width) : cell.padStart(13))).join('');
+  const lines = [row(['model', 'tokens', 'reading', 'per token', 'state', 'GFLOP'])];
+  for (const { name, points } of report.models) {
+    for (const p of points) {
+      const about = p.measured ? '' : '~';
+      lines.push(
+        row([
+          name,
+          countText(p.length),
+          about + timeText(p.prefill_ms),
+          about + timeText(p.decode_ms),
+          bytesText(p.state_bytes),
+          (p.flops / 1e9).toFixed(1),
+        ]),
+      );
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
