@@ -110,6 +110,18 @@ pub unsafe extern "C" fn rms_norm(
 }
 
 #[no_mangle]
+pub unsafe extern "C" fn copy_rows(
+    x: *const f32,
+    x_stride: usize,
+    y: *mut f32,
+    y_stride: usize,
+    tokens: usize,
+    width: usize,
+) {
+    scalar::elementwise::copy_rows(x, x_stride, y, y_stride, tokens, width)
+}
+
+#[no_mangle]
 pub unsafe extern "C" fn silu_gate(
     x: *const f32,
     x_stride: usize,

@@ -2,6 +2,7 @@ import {
   type Backend,
   checkAdd,
   checkCausalConv1d,
+  checkConcat,
   checkEmbedding,
   checkLinear,
   checkLogits,
@@ -61,6 +62,7 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
           selectiveScan: 'native',
           ssd: 'native',
           siluGate: 'native',
+          concat: 'native',
           add: 'native',
           logits: 'native',
         },
@@ -227,6 +229,18 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
       const [tokens, width] = x.shape;
       const y = memory.tensor(tokens, width);
       kernels.silu_gate(values, x.rowStride, gates, gate.rowStride, 4 * y.offset, tokens, width);
+      return y;
+    },
+
+    concat(a, b) {
+      const kernels = memory.kernels('concat');
+      checkConcat(a, b);
+      const [left, right] = [memory.address('concat', 'a', a), memory.address('concat', 'b', b)];
+      const [tokens, start] = a.shape;
+      const width = start + b.shape[1];
+      const y = memory.tensor(tokens, width); // [T, A], [T, B] -> [T, A + B]
+      kernels.copy_rows(left, a.rowStride, 4 * y.offset, width, tokens, start);
+      kernels.copy_rows(right, b.rowStride, 4 * (y.offset + start), width, tokens, b.shape[1]);
       return y;
     },
 

@@ -32,6 +32,7 @@ export interface Kernels {
     groups: number,
     eps: number,
   ): void;
+  copy_rows(x: number, xStride: number, y: number, yStride: number, tokens: number, width: number): void;
   silu_gate(
     x: number,
     xStride: number,

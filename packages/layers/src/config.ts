@@ -72,3 +72,30 @@ export function object(json: ConfigJson, field: string): ConfigJson {
   if (typeof value !== 'object' || Array.isArray(value)) return refuse(field, 'an object', value);
   return value as ConfigJson;
 }
+
+/** The field must be absent or an empty list: `meaning` says what that stands for. */
+export function absent(json: ConfigJson, field: string, meaning: string): void {
+  const value = json[field];
+  if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return;
+  refuse(field, `absent or [] (${meaning})`, value);
+}
+
+/** A pair of numbers, 0 <= low <= high; high may be infinite. */
+export function range(
+  json: ConfigJson,
+  field: string,
+  fallback: readonly [low: number, high: number],
+): readonly [low: number, high: number] {
+  const value = json[field] ?? fallback;
+  if (!Array.isArray(value) || value.length !== 2) return refuse(field, 'a list of two numbers', value);
+  const [low, high] = value;
+  if (typeof low !== 'number' || typeof high !== 'number' || !(low >= 0 && low <= high)) {
+    return refuse(field, 'two numbers, 0 <= low <= high', value);
+  }
+  return [low, high];
+}
+
+/** Fields that are well-formed alone must fit one another: `message` says which do not. */
+export function consistent(condition: boolean, message: string): void {
+  if (!condition) throw new MambaError('CONFIG', `config.json: ${message}`);
+}

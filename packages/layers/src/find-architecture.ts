@@ -22,12 +22,15 @@ export async function findArchitecture(json: unknown): Promise<Architecture> {
       if (architecture.recognizes(config)) return architecture;
     }
   }
-  const found =
-    config.model_type === undefined ? 'no model_type that we know' : JSON.stringify(config.model_type)?.slice(0, 60);
-  throw new MambaError('MODEL_TYPE', `config.json has ${found}; supported: ${supportedModelTypes().join(', ')}`, {
-    found: config.model_type,
-    supported: supportedModelTypes(),
-  });
+  const layer = (config.ssm_cfg as ConfigJson | null | undefined)?.layer;
+  const found = config.model_type ?? layer;
+  const field = config.model_type === undefined && layer !== undefined ? 'ssm_cfg.layer' : 'model_type';
+  throw new MambaError(
+    'MODEL_TYPE',
+    `config.json has ${found === undefined ? 'no model_type' : `${field} ${JSON.stringify(found)?.slice(0, 60)}`}; ` +
+      `supported: ${supportedModelTypes().join(', ')}`,
+    { found, supported: supportedModelTypes() },
+  );
 }
 
 /** The config.json of a published size such as `mamba-130m`, with its architecture. Throws `PRESET`. */

@@ -10,6 +10,8 @@ import {
   type WeightsOf,
 } from '@mamba-ts/tensor';
 import type { Observe } from './architecture.ts';
+import { inverseSoftplusOfStep, negExp } from './initial-values.ts';
+import { type Block, block } from './stack.ts';
 import type { StateLayoutBuilder } from './state-layout.ts';
 
 /**
@@ -27,15 +29,9 @@ export interface MambaMixerConfig {
   /** Biases of in_proj and out_proj. */
   readonly bias: boolean;
   readonly convBias: boolean;
+  /** Epsilon of a norm without weight on each of delta, B and C (FalconMamba), or null for none. */
+  readonly selectionNormEps: number | null;
 }
-
-const negExp = (value: number): number => -Math.exp(value);
-
-/** Inverse softplus of a log-uniform delta in [1e-3, 0.1], floor 1e-4: the paper's section 3.6. */
-const deltaBias = (uniform: () => number): number => {
-  const delta = Math.max(Math.exp(uniform() * Math.log(100) + Math.log(1e-3)), 1e-4);
-  return delta + Math.log(-Math.expm1(-delta));
-};
 
 /** A type alias, not an interface, so that it is a `ParameterTree`. */
 export type MambaMixerParameters = {
@@ -66,7 +62,7 @@ export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): Mamba
       [c.dInner, c.dtRank],
       (_, uniform) => (2 * uniform() - 1) / Math.sqrt(c.dtRank),
     ),
-    dtBias: vector(`${prefix}.dt_proj.bias`, [c.dInner], { init: (_, uniform) => deltaBias(uniform) }),
+    dtBias: vector(`${prefix}.dt_proj.bias`, [c.dInner], { init: (_, uniform) => inverseSoftplusOfStep(uniform) }),
     A: vector(`${prefix}.A_log`, [c.dInner, c.dState], {
       map: negExp,
       init: (index) => Math.log((index % c.dState) + 1),
@@ -119,9 +115,22 @@ export function mambaMixer(
   const [projected, gate] = split(xz, [c.dInner, c.dInner]); // [T, dInner] each
   const u = ops.causalConv1d(projected, w.conv, w.convBias, 'silu', state.conv, segments); // [T, dInner]
   const selection = ops.linear(u, w.xProj, null); // [T, dtRank + 2 dState]
-  const [dt, B, C] = split(selection, [c.dtRank, c.dState, c.dState]);
+  const eps = c.selectionNormEps;
+  const [dt, B, C] = split(selection, [c.dtRank, c.dState, c.dState]).map((part) =>
+    eps === null ? part : ops.rmsNorm(part, null, eps),
+  ) as [Tensor, Tensor, Tensor];
   const delta = ops.linear(dt, w.dtProj, null); // [T, dInner]; its bias is added inside the scan, once
   const y = ops.selectiveScan(u, delta, w.A, B, C, w.D, gate, w.dtBias, true, state.ssm, segments); // [T, dInner]
   if (observe) for (const [name, tensor] of Object.entries({ u, delta, B, C, gate, y })) observe(name, tensor);
   return ops.linear(y, w.outProj, w.outProjBias); // [T, dModel]
+}
+
+/** The mixer as a block of a stack, its state laid out under `at`. */
+export function mambaMixerBlock(c: MambaMixerConfig, prefix: string, layout: StateLayoutBuilder, at: string): Block {
+  const state = mambaMixerState(c, layout, at);
+  return block(
+    mambaMixerParameters(c, prefix),
+    (ops, w, x, segments, observe) => mambaMixer(ops, w, c, x, state, segments, observe),
+    (length) => length * mambaMixerOperations(c),
+  );
 }

@@ -3,7 +3,11 @@ import type { Architecture } from './architecture.ts';
 
 export const registry: readonly { readonly modelTypes: readonly string[]; load(): Promise<Architecture> }[] = [
   {
-    modelTypes: ['mamba'],
+    modelTypes: ['mamba', 'falcon_mamba'],
     load: () => import('./architectures/mamba.ts').then(({ architecture }) => architecture as Architecture),
+  },
+  {
+    modelTypes: ['mamba2'],
+    load: () => import('./architectures/mamba2.ts').then(({ architecture }) => architecture as Architecture),
   },
 ];

@@ -126,6 +126,9 @@ export interface Ops {
    */
   siluGate(x: Tensor, gate: Tensor): Tensor;
 
+  /** `y[t] = (a[t], b[t])`: a `[T, A]`, b `[T, B]` -> `[T, A + B]`. */
+  concat(a: Tensor, b: Tensor): Tensor;
+
   /** `y = a + b`, both `[T, C]`: the residual connection. */
   add(a: Tensor, b: Tensor): Tensor;
 

@@ -232,6 +232,12 @@ export function checkSiluGate(x: Tensor, gate: Tensor): void {
   checkTensor('siluGate', 'gate', gate, x.shape[0], x.shape[1]);
 }
 
+/** Arguments of `concat`: as many rows in both. */
+export function checkConcat(a: Tensor, b: Tensor): void {
+  checkTensor('concat', 'a', a);
+  checkTensor('concat', 'b', b, a.shape[0]);
+}
+
 /** Arguments of `add`: both `[T, C]`. */
 export function checkAdd(a: Tensor, b: Tensor): void {
   checkTensor('add', 'a', a);

@@ -9,6 +9,7 @@ type Values = number[] | null;
 interface Golden {
   linear: { rows: number; inputs: number; outputs: number; x: number[]; w: number[]; bias: Values; y: number[] }[];
   rmsNorm: { rows: number; channels: number; eps: number; groups: number; x: number[]; w: Values; y: number[] }[];
+  concat: { rows: number; left: number; right: number; a: number[]; b: number[]; y: number[] }[];
   siluGate: { rows: number; channels: number; x: number[]; gate: number[]; y: number[] }[];
   causalConv1d: {
     rows: number;
@@ -104,6 +105,11 @@ for (const [precision, tolerance] of [
     test.each(golden.rmsNorm)('rmsNorm [$rows, $channels] in $groups groups', async (g) => {
       const w = maybe([g.w?.length ?? 0], g.w);
       const y = b.rmsNorm(tensor(g.x, g.rows, g.channels), w, g.eps, g.groups);
+      expectClose(await b.readExact(y), g.y, tolerance);
+    });
+
+    test.each(golden.concat)('concat [$rows, $left] [$rows, $right]', async (g) => {
+      const y = b.concat(tensor(g.a, g.rows, g.left), tensor(g.b, g.rows, g.right));
       expectClose(await b.readExact(y), g.y, tolerance);
     });
 

@@ -74,6 +74,7 @@ const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backen
       ssd: (x, dt, A, B, C, D, bias, _, f, s) => b.ssd(x, dt, A, B, C, D, bias, [0, Number.POSITIVE_INFINITY], f, s),
     }),
   },
+  'concat takes the parts the other way round': { by: /^concat/, fault: (b) => ({ concat: (x, y) => b.concat(y, x) }) },
   'siluGate is off by 1e-3': {
     by: /^siluGate/,
     fault: (b) => ({ siluGate: (x, gate) => changed(b.siluGate(x, gate), (v) => v * 1.001) }),

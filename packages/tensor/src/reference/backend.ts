@@ -2,6 +2,7 @@ import type { Backend, BackendDescription, MemoryUse, Slot } from '../backend.ts
 import {
   checkAdd,
   checkCausalConv1d,
+  checkConcat,
   checkEmbedding,
   checkLinear,
   checkLogits,
@@ -19,6 +20,7 @@ import type { FloatArray } from './matrix.ts';
 import { ReferenceMemory } from './memory.ts';
 import { add } from './ops/add.ts';
 import { causalConv1d } from './ops/causal-conv1d.ts';
+import { concat } from './ops/concat.ts';
 import { embedding } from './ops/embedding.ts';
 import { linear } from './ops/linear.ts';
 import { logits } from './ops/logits.ts';
@@ -82,6 +84,7 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
           selectiveScan: 'reference',
           ssd: 'reference',
           siluGate: 'reference',
+          concat: 'reference',
           add: 'reference',
           logits: 'reference',
         },
@@ -177,6 +180,16 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       const gates = memory.matrix('siluGate', 'gate', gate);
       const y = memory.scratch(x.shape[0], x.shape[1]);
       siluGate(values, gates, y.data);
+      return y.tensor;
+    },
+
+    concat(a, b) {
+      memory.assertAlive('concat');
+      checkConcat(a, b);
+      const left = memory.matrix('concat', 'a', a);
+      const right = memory.matrix('concat', 'b', b);
+      const y = memory.scratch(a.shape[0], a.shape[1] + b.shape[1]); // [T, A], [T, B] -> [T, A + B]
+      concat(left, right, y.data);
       return y.tensor;
     },
 

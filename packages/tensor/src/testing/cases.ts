@@ -244,6 +244,23 @@ export function siluGateCase(
   };
 }
 
+export function concatCase(random: Random, rows: number, left: number, right: number, pad: Pad, poisoned = 0): OpCase {
+  const a = random.floats(rows * left);
+  const b = random.floats(rows * right);
+  poison(random, a, poisoned);
+  return {
+    op: 'concat',
+    label: `[${rows}, ${left}] [${rows}, ${right}]${padWords(pad)}`,
+    run: (backend) =>
+      scoped(backend, async (scope) => {
+        const x = scope.view(a, rows, left, pad.left, pad.right);
+        const y = scope.view(b, rows, right, pad.right, pad.left);
+        return { y: await scope.read(backend.concat(x, y)) };
+      }),
+    bounds: async () => ({}),
+  };
+}
+
 export function addCase(random: Random, rows: number, channels: number, left: Pad, right: Pad, poisoned = 0): OpCase {
   const a = random.floats(rows * channels);
   const b = random.floats(rows * channels);

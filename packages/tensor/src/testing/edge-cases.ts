@@ -1,6 +1,15 @@
 import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
-import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase, siluGateCase } from './cases.ts';
+import {
+  addCase,
+  concatCase,
+  embeddingCase,
+  linearCase,
+  logitsCase,
+  type OpCase,
+  rmsNormCase,
+  siluGateCase,
+} from './cases.ts';
 import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
 import { chunkedPlan, type SequenceCase } from './sequences.ts';
@@ -114,6 +123,13 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
     for (const channels of WIDTHS) {
       for (const rows of [0, 1, 2, CHUNK + 1]) {
         yield siluGateCase(random, rows, channels, rows === 2 ? BOTH : NONE, rows === 1 ? BOTH : NONE);
+      }
+    }
+  },
+  *concat(random) {
+    for (const channels of [0, ...WIDTHS]) {
+      for (const rows of [0, 1, 2, CHUNK + 1]) {
+        yield concatCase(random, rows, channels, rows === 1 ? 0 : 5, rows === 2 ? BOTH : NONE);
       }
     }
   },

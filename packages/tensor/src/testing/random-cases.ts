@@ -2,6 +2,7 @@ import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
 import {
   addCase,
+  concatCase,
   embeddingCase,
   linearCase,
   logitsCase,
@@ -117,6 +118,7 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
   },
   siluGate: (random) =>
     siluGateCase(random, rowsOf(random), widthOf(random), randomPad(random), randomPad(random), POISONED),
+  concat: (random) => concatCase(random, rowsOf(random), widthOf(random), widthOf(random), randomPad(random), POISONED),
   add: (random) => addCase(random, rowsOf(random), widthOf(random), randomPad(random), randomPad(random), POISONED),
   logits: (random) => {
     const rows = random.integer(1, 8);

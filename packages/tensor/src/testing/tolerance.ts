@@ -14,6 +14,7 @@ export const TOLERANCES: Readonly<Record<OpName, number>> = {
   selectiveScan: 4e-6,
   ssd: 4e-6,
   siluGate: 2e-6,
+  concat: 0,
   add: 1e-7,
   logits: 1e-6,
 };

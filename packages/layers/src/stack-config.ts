@@ -1,0 +1,73 @@
+import type { ConfigJson } from './architecture.ts';
+import { absent, flag, object, oneOf, positive, size, tokenIds } from './config.ts';
+
+/** What the config.json files of all Mamba generations say alike. */
+export interface StackConfig {
+  readonly vocabSize: number;
+  /** Rows of the embedding; at least `vocabSize`. */
+  readonly paddedVocabSize: number;
+  readonly nLayer: number;
+  readonly dModel: number;
+  /** Width of the gated MLP behind each mixer; 0 for none. */
+  readonly dIntermediate: number;
+  readonly normEps: number;
+  readonly tieEmbeddings: boolean;
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | null;
+}
+
+/** Whether a config.json is in the dialect of state-spaces/mamba rather than that of transformers. */
+export const isOriginal = (json: ConfigJson): boolean => json.hidden_size === undefined && json.d_model !== undefined;
+
+/** The mixer that an original config.json names: `Mamba1` where it names none; null where the dialect is another. */
+export function originalLayer(json: ConfigJson): unknown {
+  return isOriginal(json) ? (object(json, 'ssm_cfg').layer ?? 'Mamba1') : null;
+}
+
+function tokens(json: ConfigJson, vocabSize: number): Pick<StackConfig, 'eosTokenIds' | 'bosTokenId'> {
+  return {
+    eosTokenIds: tokenIds(json, 'eos_token_id', vocabSize),
+    bosTokenId: tokenIds(json, 'bos_token_id', vocabSize)[0] ?? null,
+  };
+}
+
+/** transformers (configuration_mamba.py and those after it); each has its own default of `tie_word_embeddings`. */
+export function huggingFaceStack(json: ConfigJson, tiedByDefault: boolean): StackConfig {
+  const vocabSize = size(json, 'vocab_size');
+  oneOf(json, 'hidden_act', ['silu', 'swish']);
+  return {
+    vocabSize,
+    paddedVocabSize: vocabSize,
+    nLayer: size(json, 'num_hidden_layers'),
+    dModel: size(json, 'hidden_size'),
+    dIntermediate: 0,
+    normEps: positive(json, 'layer_norm_epsilon', 1e-5),
+    tieEmbeddings: flag(json, 'tie_word_embeddings', tiedByDefault),
+    ...tokens(json, vocabSize),
+  };
+}
+
+/** state-spaces/mamba MambaConfig (models/config_mamba.py); the mixer's own fields are in `ssm_cfg`. */
+export function originalStack(json: ConfigJson): StackConfig {
+  const vocabSize = size(json, 'vocab_size');
+  const multiple = size(json, 'pad_vocab_size_multiple', 8);
+  oneOf(json, 'rms_norm', [true]);
+  absent(json, 'attn_layer_idx', 'no layers of attention');
+  // modules/mlp.py rounds the width up to a multiple of 128.
+  const dIntermediate = json.d_intermediate === 0 ? 0 : size(json, 'd_intermediate', 0);
+  return {
+    vocabSize,
+    paddedVocabSize: Math.ceil(vocabSize / multiple) * multiple,
+    nLayer: size(json, 'n_layer'),
+    dModel: size(json, 'd_model'),
+    dIntermediate: Math.ceil(dIntermediate / 128) * 128,
+    normEps: positive(json, 'norm_epsilon', 1e-5),
+    tieEmbeddings: flag(json, 'tie_embeddings', true),
+    ...tokens(json, vocabSize),
+  };
+}
+
+/** The canonical (Hugging Face) name of a tensor of a stack. */
+export function canonicalName(name: string): string {
+  return name === 'backbone.embedding.weight' ? 'backbone.embeddings.weight' : name;
+}
