@@ -145,6 +145,33 @@ describe('mamba score', () => {
   });
 });
 
+/** One tensor of a safetensors file. */
+function tensorOf(bytes: Buffer, name: string): Uint8Array<ArrayBuffer> {
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  const [from, to] = JSON.parse(bytes.toString('utf8', 8, start))[name].data_offsets;
+  return Uint8Array.from(bytes.subarray(start + from, start + to));
+}
+
+describe('mamba score on a folder', () => {
+  test.each(['mamba/plain', 'mamba/original-mlp', 'mamba/falcon', 'mamba2/groups', 'mamba2/original'])(
+    'of %s: logits within 2e-4 of their range',
+    async (name) => {
+      const model = fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
+      const expected = await readFile(join(model, 'expected.safetensors'));
+      const ids = join(folder, 'fixture-ids.json');
+      const out = join(folder, 'fixture-logits.safetensors');
+      await writeFile(ids, JSON.stringify([...new Int32Array(tensorOf(expected, 'ids').buffer)]));
+      await json(['score', '--model', model, '--ids', ids, '--logits', out]);
+      const ours = new Float32Array(tensorOf(await readFile(out), 'logits').buffer);
+      const theirs = new Float32Array(tensorOf(expected, 'logits').buffer);
+      expect(ours.length).toBe(theirs.length);
+      const range = theirs.reduce((max, v) => Math.max(max, v)) - theirs.reduce((min, v) => Math.min(min, v));
+      const worst = ours.reduce((max, v, i) => Math.max(max, Math.abs(v - theirs[i]!)), 0);
+      expect(worst).toBeLessThanOrEqual(2e-4 * range);
+    },
+  );
+});
+
 describe('the trained checkpoint of shared/', () => {
   const model = fileURLToPath(new URL('models/shakespeare-mamba', shared));
   // The project stands without shared/: these say loudly that they were skipped.
@@ -163,19 +190,12 @@ describe('the trained checkpoint of shared/', () => {
 
   test.skipIf(!here)('logits within 1e-3 of what transformers computes', async () => {
     const bytes = await readFile(join(model, 'expected_logits.safetensors'));
-    const start = 8 + Number(bytes.readBigUInt64LE(0));
-    const header = JSON.parse(bytes.toString('utf8', 8, start));
-    const part = (name: string, file: Buffer, from: number, head: typeof header): Buffer =>
-      Buffer.from(file.subarray(from + head[name].data_offsets[0], from + head[name].data_offsets[1]));
-    const ids = new Int32Array(Uint8Array.from(part('ids', bytes, start, header)).buffer);
+    const ids = new Int32Array(tensorOf(bytes, 'ids').buffer);
     await writeFile(join(folder, 'expected-ids.json'), JSON.stringify([...ids]));
     const out = join(folder, 'ours.safetensors');
     await json(['score', '--model', model, '--ids', join(folder, 'expected-ids.json'), '--logits', out]);
-    const ours = await readFile(out);
-    const ourStart = 8 + Number(ours.readBigUInt64LE(0));
-    const ourHeader = JSON.parse(ours.toString('utf8', 8, ourStart));
-    const a = new Float32Array(Uint8Array.from(part('logits', ours, ourStart, ourHeader)).buffer);
-    const b = new Float32Array(Uint8Array.from(part('logits', bytes, start, header)).buffer);
+    const a = new Float32Array(tensorOf(await readFile(out), 'logits').buffer);
+    const b = new Float32Array(tensorOf(bytes, 'logits').buffer);
     expect(a.length).toBe(b.length);
     expect(a.reduce((max, value, i) => Math.max(max, Math.abs(value - b[i]!)), 0)).toBeLessThanOrEqual(1e-3);
   });

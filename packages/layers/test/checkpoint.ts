@@ -3,18 +3,27 @@ import { type CheckpointSource, memoryFolder, memorySource, openModel, openSafet
 import { type Backend, decodeToF32 } from '@mamba-ts/tensor';
 import { loadFixture } from '../../../fixtures/load.ts';
 
-/** The models of fixtures/mamba (see its table in fixtures/README.md). */
+/** The models of fixtures/ (see the tables in fixtures/README.md). */
 export const FIXTURES: readonly string[] = [
-  'plain',
-  'state-1',
-  'state-8',
-  'state-15',
-  'state-17',
-  'expand-3',
-  'bf16-shards',
-  'f16',
-  'original',
-  'original-ssm-cfg',
+  'mamba/plain',
+  'mamba/state-1',
+  'mamba/state-8',
+  'mamba/state-15',
+  'mamba/state-17',
+  'mamba/expand-3',
+  'mamba/bf16-shards',
+  'mamba/f16',
+  'mamba/original',
+  'mamba/original-ssm-cfg',
+  'mamba/original-mlp',
+  'mamba/falcon',
+  'mamba/falcon-bias',
+  'mamba2/plain',
+  'mamba2/groups',
+  'mamba2/group-per-head',
+  'mamba2/original',
+  'mamba2/original-mlp',
+  'mamba2/original-no-norm',
 ];
 
 /** Printed where a fixture disagrees. */
@@ -27,9 +36,12 @@ export interface Expected {
   readonly values: (name: string) => Promise<Float32Array>;
 }
 
+/** A bare name is one of fixtures/mamba. */
+const folderOf = (name: string): string => (name.includes('/') ? name : `mamba/${name}`);
+
 const filesOf = (name: string): string[] => [
   'config.json',
-  ...(name === 'bf16-shards'
+  ...(name.endsWith('bf16-shards')
     ? ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json']
     : ['model.safetensors']),
 ];
@@ -38,7 +50,7 @@ export async function openFixture(
   name: string,
 ): Promise<{ config: Record<string, unknown>; weights: CheckpointSource }> {
   const files: Record<string, Uint8Array> = {};
-  for (const file of filesOf(name)) files[file] = await loadFixture(`mamba/${name}/${file}`);
+  for (const file of filesOf(name)) files[file] = await loadFixture(`${folderOf(name)}/${file}`);
   const { config, weights } = await openModel(memoryFolder(name, files));
   return { config: config as Record<string, unknown>, weights };
 }
@@ -49,7 +61,7 @@ export async function loadFixtureModel(name: string, backend: Backend): Promise<
 }
 
 export async function expectedOf(name: string): Promise<Expected> {
-  const bytes = await loadFixture(`mamba/${name}/expected.safetensors`);
+  const bytes = await loadFixture(`${folderOf(name)}/expected.safetensors`);
   const file = await openSafetensors(memorySource('expected.safetensors', bytes));
   const raw = (tensor: string): Uint8Array => {
     const found = [...file.tensors.values()].find((entry) => entry.name === tensor);

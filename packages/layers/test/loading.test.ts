@@ -17,6 +17,10 @@ describe('a checkpoint', () => {
   test('of an unknown model_type is refused with a list of what is known', async () => {
     expect(await codeOf(() => findArchitecture({ model_type: 'bert' }))).toBe('MODEL_TYPE');
     expect(await codeOf(() => findArchitecture({ d_model: 8, ssm_cfg: { layer: 'Mamba9' } }))).toBe('MODEL_TYPE');
+    await expect(findArchitecture({ d_model: 8, ssm_cfg: { layer: 'Mamba9' } })).rejects.toThrow(
+      /ssm_cfg.layer "Mamba9"; supported: mamba, falcon_mamba, mamba2/,
+    );
+    await expect(findArchitecture({ model_type: 'bert' })).rejects.toThrow(/model_type "bert"; supported: mamba/);
     expect(await codeOf(() => findArchitecture([]))).toBe('CONFIG');
     expect(supportedModelTypes()).toContain('mamba');
   });
@@ -35,6 +39,24 @@ describe('a checkpoint', () => {
     const { config } = await openFixture('plain');
     const architecture = await findArchitecture(config);
     expect(await codeOf(() => architecture.parseConfig({ ...config, [field]: value }))).toBe('CONFIG');
+  });
+
+  test.each([
+    ['mamba2/groups', { num_heads: 11 }, /num_heads \* head_dim = 55, but expand \* hidden_size = 60/],
+    ['mamba2/groups', { n_groups: 5 }, /12 is not divisible by n_groups = 5/],
+    ['mamba2/groups', { time_step_limit: [0.1] }, /"time_step_limit" must be a list of two numbers/],
+    ['mamba2/groups', { time_step_limit: [2, 1] }, /"time_step_limit" must be two numbers, 0 <= low <= high/],
+    ['mamba2/original', { ssm_cfg: { layer: 'Mamba2', headdim: 7 } }, /48 wide, which ssm_cfg.headdim = 7 does not/],
+    ['mamba2/original', { ssm_cfg: { layer: 'Mamba2', headdim: 4, ngroups: 5 } }, /12 heads are not divisible/],
+    ['mamba2/original', { ssm_cfg: { layer: 'Mamba2', d_ssm: 96 } }, /d_ssm = 96 is more than expand/],
+    ['mamba2/original', { attn_layer_idx: [1] }, /"attn_layer_idx" must be absent or \[\] \(no layers of attention\)/],
+    ['mamba/original', { rms_norm: false }, /"rms_norm" must be one of true, found false/],
+    ['mamba/original', { d_intermediate: -1 }, /"d_intermediate" must be a whole number/],
+    ['mamba/falcon', { mixer_rms_eps: 0 }, /"mixer_rms_eps" must be a positive number/],
+  ])('%s with %o is refused in words', async (name, fields, message) => {
+    const { config } = await openFixture(name);
+    const architecture = await findArchitecture(config);
+    expect(() => architecture.parseConfig({ ...config, ...fields })).toThrow(message);
   });
 
   test('without a tensor, or with another shape, is refused before anything is loaded', async () => {
@@ -77,12 +99,20 @@ describe('a checkpoint', () => {
   });
 });
 
-test('the published 130m size has 129,135,360 parameters', async () => {
-  const { architecture, config } = await findPreset('mamba-130m');
+test.each([
+  ['mamba-130m', 129_135_360],
+  ['falcon-mamba-7b', 7_272_665_088],
+  ['mamba2-130m', 128_989_632],
+  ['mamba2-2.7b', 2_702_599_680],
+])('the published size %s has %i parameters', async (name, expected) => {
+  const { architecture, config } = await findPreset(name);
   const { parameters } = architecture.createModel(architecture.parseConfig(config));
   const { entries } = randomWeights(parameters, 'f16', 1);
   let count = 0;
   for (const { shape } of entries.values()) count += shape.reduce((product, axis) => product * axis, 1);
-  expect(count).toBe(129_135_360);
+  expect(count).toBe(expected);
+});
+
+test('an unknown size is refused', async () => {
   expect(await codeOf(() => findPreset('mamba-7b'))).toBe('PRESET');
 });
