@@ -1,11 +1,14 @@
-/** `npm test [-- vitest arguments]`: every test, on the pinned Node. Its last line is `N passed, N failed`. */
+/** `npm test [-- vitest arguments]`: every test, on the pinned Node and in Chromium. Its last line is `N passed, N failed`. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ensureBrowser } from './browser.mjs';
 import { ensureBuilt, ensureInstalled, root, runNode, say } from './setup.mjs';
 
 ensureInstalled();
 ensureBuilt();
+const browser = await ensureBrowser();
+if (browser) process.env.MAMBA_CHROMIUM = browser;
 
 const folder = mkdtempSync(join(tmpdir(), 'mamba-test-'));
 const report = join(folder, 'report.json');

@@ -227,7 +227,7 @@ describe('options of score', () => {
 
   test('refuses unknown options, ids that are none, and nothing', async () => {
     const unknown = await errorOf(() => score(fakeModel(), [1], { windows: 2 } as never));
-    expect(unknown.message).toBe('score has no option "windows"; it has window, onLogits, signal, onProgress');
+    expect(unknown.message).toBe('score has no option "windows"; it has window, onLogits, onToken, signal, onProgress');
     const id = await errorOf(() => score(fakeModel(), [1, 23]));
     expect([id.code, id.details.index]).toEqual(['TOKEN_ID', 1]);
     expect(id.message).toContain('ids[1] must be');

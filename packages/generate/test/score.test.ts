@@ -237,3 +237,17 @@ test('gives the event loop a turn where 12 ms have passed since the last one', a
     vi.unstubAllGlobals();
   }
 });
+
+test('onToken: each scored token once, in order, and their nats add up to the score exactly', async () => {
+  const positions: number[] = [];
+  let sum = 0;
+  const { nats } = await score(fakeModel({ maxChunk: 4 }), text, {
+    window: 6,
+    onToken: (position, ofToken) => {
+      positions.push(position);
+      sum += ofToken;
+    },
+  });
+  expect(positions).toEqual(text.slice(1).map((_, i) => i + 1));
+  expect(sum).toBe(nats);
+});
