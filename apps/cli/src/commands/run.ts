@@ -25,7 +25,6 @@ export async function run(argument: string | undefined, options: RunOptions): Pr
   const prompt = argument ?? (piped === '' ? DEFAULT_PROMPT : piped);
   await interruptible(async (signal) => {
     const model = await load(options, signal);
-    if (!options.json) process.stdout.write(prompt);
     const bar = new ProgressBar('reading the prompt');
     const stream = model.stream(prompt, {
       maxTokens: options.maxTokens,
@@ -37,7 +36,12 @@ export async function run(argument: string | undefined, options: RunOptions): Pr
       ...(options.seed === undefined ? {} : { seed: options.seed }),
       stop: options.stop,
       signal,
-      onProgress: ({ done, total }) => (done === total ? bar.end() : bar.update(done, total)),
+      onProgress: ({ done, total }) => {
+        if (done < total) return bar.update(done, total);
+        // Not before: a call that is refused prints nothing, and a long prompt does not run into the bar.
+        bar.end();
+        if (!options.json) process.stdout.write(prompt);
+      },
     });
     let result: GenerationResult;
     for (;;) {
