@@ -1,4 +1,5 @@
 export type { Architecture, ConfigJson, ModelDefinition, Observe } from './architecture.ts';
+export { crc32 } from './crc32.ts';
 export { findArchitecture, findPreset, supportedModelTypes } from './find-architecture.ts';
 export { LoadedLanguageModel, loadLanguageModel, type ModelSummary, type Observed } from './language-model.ts';
 export {

@@ -96,7 +96,12 @@ export class LoadedLanguageModel implements LanguageModel {
     this.#definition = definition;
     this.#tree = loaded.weights as never;
     this.#weights = loaded.all;
-    this.stateOwner = { model: definition.modelType, fingerprint: loaded.fingerprint, layout: definition.state };
+    this.stateOwner = {
+      model: definition.modelType,
+      fingerprint: loaded.fingerprint,
+      adapter: null,
+      layout: definition.state,
+    };
   }
 
   get vocabSize(): number {

@@ -1,6 +1,6 @@
 /** The recurrent state of one sequence: a value of fixed size, tagged with the model that made it. */
 export interface State {
-  /** Bytes it holds in the backend's memory; for a recurrent model independent of `position`. */
+  /** Bytes it holds in the backend's memory now; for a recurrent model independent of `position`. */
   readonly byteLength: number;
   /** Tokens fed so far. */
   readonly position: number;
@@ -35,7 +35,10 @@ export interface LanguageModel {
   readonly maxChunk: number;
   /** A state before any token. */
   createState(): State;
-  /** Reads what `State.save` wrote. Throws `STATE_FORMAT` for mangled bytes, `STATE_MODEL` for another model's. */
+  /**
+   * Reads what `State.save` wrote. Throws `STATE_FORMAT` for mangled bytes, `STATE_VERSION` for another version's,
+   * `STATE_MODEL` for another model's or another dtype's, `STATE_ADAPTER` for another adapter's.
+   */
   loadState(bytes: Uint8Array): State;
   /**
    * Feeds `ids` into `state` and returns logits, f32: `[vocabSize]` of the last id, `[ids.length, vocabSize]` of all,

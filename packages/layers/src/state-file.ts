@@ -1,4 +1,5 @@
 import { MambaError } from '@mamba-ts/tensor';
+import { crc32 } from './crc32.ts';
 import type { StateLayout } from './state-layout.ts';
 
 /*
@@ -6,8 +7,8 @@ import type { StateLayout } from './state-layout.ts';
  *   8 bytes   magic "MTSSTATE"
  *   u32       version (1)
  *   u32       length of the header in bytes
- *   header    UTF-8 JSON { model, fingerprint, position, fields: [{ name, shape }] }
- *   f32[]     the slot
+ *   header    UTF-8 JSON { model, fingerprint, adapter, position, fields: [{ name, shape }] }
+ *   f32[]     the slot; every number is finite
  *   u32       CRC-32 (IEEE 802.3) of all before it
  */
 const MAGIC = new TextEncoder().encode('MTSSTATE');
@@ -18,20 +19,11 @@ const MAX_HEADER = 1 << 20;
 /** Whose state it is. */
 export interface StateOwner {
   readonly model: string;
+  /** Of the weights, their dtypes included. */
   readonly fingerprint: string;
+  /** Of an adapter over the weights; null for none. */
+  readonly adapter: string | null;
   readonly layout: StateLayout;
-}
-
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let c = byte;
-  for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (const byte of bytes) c = TABLE[(c ^ byte) & 0xff]! ^ (c >>> 8);
-  return ~c >>> 0;
 }
 
 const fieldsOf = (layout: StateLayout): { name: string; shape: readonly number[] }[] =>
@@ -42,6 +34,7 @@ export function encodeState(owner: StateOwner, position: number, values: Float32
     JSON.stringify({
       model: owner.model,
       fingerprint: owner.fingerprint,
+      adapter: owner.adapter,
       position,
       fields: fieldsOf(owner.layout),
     }),
@@ -65,18 +58,27 @@ const mangled = (what: string): never => {
   throw new MambaError('STATE_FORMAT', `this is no intact saved state: ${what}. Save the state again.`);
 };
 
-function parseHeader(bytes: Uint8Array): { model: unknown; fingerprint: unknown; position: unknown; fields: unknown } {
+type Header = Readonly<Record<'model' | 'fingerprint' | 'adapter' | 'position' | 'fields', unknown>>;
+
+function parseHeader(bytes: Uint8Array): Header {
   try {
     const header: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (typeof header === 'object' && header !== null) return header as ReturnType<typeof parseHeader>;
+    if (typeof header === 'object' && header !== null) return header as Header;
   } catch {
     // Reported below, together with JSON that is no object.
   }
   return mangled('its header is not a JSON object');
 }
 
-/** Throws `STATE_FORMAT`, `STATE_VERSION` or `STATE_MODEL`; otherwise the slot's values and the position. */
+/** What a file says, fit for a message: it may be of any type and length, and hold control characters. */
+const quote = (value: unknown): string => JSON.stringify(value)?.slice(0, 40) ?? 'nothing';
+
+/**
+ * The slot's values and the position. Throws `STATE_FORMAT`, `STATE_VERSION`, `STATE_MODEL` (other weights, or the same
+ * in another dtype) or `STATE_ADAPTER`.
+ */
 export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: number; values: Float32Array } {
+  if (!(bytes instanceof Uint8Array)) return mangled('it is no Uint8Array');
   if (bytes.length < PREFIX + 4) mangled(`${bytes.length} bytes are too few`);
   if (MAGIC.some((byte, i) => bytes[i] !== byte)) mangled('it does not begin with MTSSTATE');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -98,9 +100,17 @@ export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: n
   ) {
     throw new MambaError(
       'STATE_MODEL',
-      `the saved state belongs to another model (${header.model} ${header.fingerprint}); this one is ` +
-        `${owner.model} ${owner.fingerprint}. Load it with the model, dtype and adapter that made it.`,
+      `the saved state belongs to another model (${quote(header.model)} ${quote(header.fingerprint)}); this one is ` +
+        `"${owner.model}" "${owner.fingerprint}". Load it with the model that made it, in the same dtype.`,
       { expected: owner.fingerprint, found: header.fingerprint },
+    );
+  }
+  if (header.adapter !== owner.adapter) {
+    throw new MambaError(
+      'STATE_ADAPTER',
+      `the saved state was made with the adapter ${quote(header.adapter)}, but the model has ${quote(owner.adapter)}. ` +
+        'Load it with the adapter that made it (null: with none).',
+      { expected: owner.adapter, found: header.adapter },
     );
   }
   const { position } = header;
@@ -109,5 +119,6 @@ export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: n
   if (end - PREFIX - headerLength !== 4 * owner.layout.length) mangled('its length does not fit the model');
   const values = new Float32Array(owner.layout.length);
   for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(PREFIX + headerLength + 4 * i, true);
+  if (!values.every(Number.isFinite)) mangled('it holds numbers that are not finite');
   return { position, values };
 }
