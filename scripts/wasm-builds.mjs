@@ -21,7 +21,10 @@ export const output = join(root, 'packages', 'kernels', 'wasm');
 const hashFile = join(output, 'hashes.json');
 
 /** One row per build: the file's name and the features of its instruction set. */
-export const builds = [{ name: 'simd128', features: '+simd128' }];
+export const builds = [
+  { name: 'simd128', features: '+simd128' },
+  { name: 'relaxed-simd', features: '+simd128,+relaxed-simd' },
+];
 
 const TOOLS = { 'wasm-pack': '0.15.1', 'wasm-bindgen-cli': '0.2.126' };
 const COMMANDS = { 'wasm-pack': 'wasm-pack', 'wasm-bindgen-cli': 'wasm-bindgen' };

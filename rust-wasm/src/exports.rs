@@ -10,6 +10,12 @@ use crate::scalar::scan::Scan;
 use crate::scalar::ssd::Ssd;
 use crate::{alloc, limits, pack, scalar, simd128};
 
+/// Which build this is: 0 simd128, 1 with relaxed SIMD.
+#[no_mangle]
+pub extern "C" fn build() -> u32 {
+    cfg!(target_feature = "relaxed-simd") as u32
+}
+
 #[no_mangle]
 pub extern "C" fn allocate(bytes: usize) -> usize {
     alloc::allocate(bytes)

@@ -51,7 +51,8 @@ mod imp {
         pub fn div(self, b: Self) -> Self {
             Self(f32x4_div(self.0, b.0))
         }
-        /// `self * b + c`: rounded twice, or once in the relaxed build. The only seam between the two builds.
+        /// `self * b + c`: rounded twice, or once in the relaxed build. The only difference in
+        /// results between the two builds.
         #[inline(always)]
         pub fn mul_add(self, b: Self, c: Self) -> Self {
             #[cfg(target_feature = "relaxed-simd")]
@@ -71,14 +72,21 @@ mod imp {
         pub fn nearest(self) -> Self {
             Self(f32x4_nearest(self.0))
         }
-        /// `b < self ? b : self`: a NaN in `self` stays.
+        /// `b < self ? b : self`: a NaN in `self` stays. In the relaxed build LLVM would make relaxed_min of pmin,
+        /// which loses it.
         #[inline(always)]
         pub fn at_most(self, b: Self) -> Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            return b.select_lt(self, b, self);
+            #[cfg(not(target_feature = "relaxed-simd"))]
             Self(f32x4_pmin(self.0, b.0))
         }
-        /// `self < b ? b : self`: a NaN in `self` stays.
+        /// `self < b ? b : self`: a NaN in `self` stays, as above.
         #[inline(always)]
         pub fn at_least(self, b: Self) -> Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            return self.select_lt(b, b, self);
+            #[cfg(not(target_feature = "relaxed-simd"))]
             Self(f32x4_pmax(self.0, b.0))
         }
         /// 2^self for whole numbers from -126 to 127; other lanes are undefined (two instructions and a conversion).
@@ -90,7 +98,12 @@ mod imp {
         /// Per lane: `self < b ? yes : no`.
         #[inline(always)]
         pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
-            Self(v128_bitselect(yes.0, no.0, f32x4_lt(self.0, b.0)))
+            let mask = f32x4_lt(self.0, b.0);
+            // One instruction instead of three, and the same where each lane of the mask is all ones or all zeros.
+            #[cfg(target_feature = "relaxed-simd")]
+            return Self(i32x4_relaxed_laneselect(yes.0, no.0, mask));
+            #[cfg(not(target_feature = "relaxed-simd"))]
+            Self(v128_bitselect(yes.0, no.0, mask))
         }
         /// Lane 0 + lane 1 + lane 2 + lane 3, pairwise.
         #[inline(always)]

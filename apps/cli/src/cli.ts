@@ -14,7 +14,9 @@ const program = new Command('mamba')
 const model = (): Option =>
   new Option('--model <dir>', 'folder or http address of a checkpoint (default: the embedded one)');
 const backend = (): Option =>
-  new Option('--backend <name>', 'kernels to run on').choices(['auto', 'reference', 'wasm-simd']).default('auto');
+  new Option('--backend <name>', 'kernels to run on')
+    .choices(['auto', 'reference', 'wasm-simd', 'wasm-relaxed'])
+    .default('auto');
 const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
 
 program

@@ -17,17 +17,23 @@ import {
   type Tensor,
   type Weight,
 } from '@mamba-ts/tensor';
-import { instantiate, type WasmSource } from './instance.ts';
+import type { WasmBuild } from './build.ts';
+import type { Kernels } from './instance.ts';
 import { WasmMemory } from './memory.ts';
 import { createWeight, freeWeight, ownWeight, transposedTaps } from './weights.ts';
 
 /** The most taps of a convolution that the kernel's tables hold. */
 const MAX_TAPS = 16;
 
+const ARITHMETIC: Readonly<Record<WasmBuild, string>> = {
+  simd: 'WebAssembly simd128, f32',
+  relaxed: 'WebAssembly simd128 and relaxed-simd, f32',
+};
+
 /** A backend on WebAssembly SIMD, with a memory of its own. */
-export async function createBackend(source: WasmSource): Promise<Backend> {
-  const name = 'wasm-simd';
-  const memory = new WasmMemory(name, await instantiate(source));
+export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
+  const name = `wasm-${build}`;
+  const memory = new WasmMemory(name, kernels);
 
   /** The address of an optional vector; 0 for none. */
   const vectorOf = (op: string, w: Weight | null): number => (w === null ? 0 : ownWeight(memory, op, w).address);
@@ -53,7 +59,7 @@ export async function createBackend(source: WasmSource): Promise<Backend> {
       return {
         name,
         threads: 1,
-        arithmetic: 'WebAssembly simd128, f32',
+        arithmetic: ARITHMETIC[build],
         ops: {
           linear: 'native',
           embedding: 'native',

@@ -3,6 +3,8 @@ import { MambaError } from '@mamba-ts/tensor';
 /** What the module exports: see rust-wasm/src/exports.rs. Addresses and lengths are plain numbers. */
 export interface Kernels {
   readonly memory: WebAssembly.Memory;
+  /** 0 simd128, 1 with relaxed SIMD. */
+  build(): number;
   allocate(bytes: number): number;
   release(address: number, bytes: number): void;
   pack_matrix(dtype: number, source: number, start: number, count: number, inputs: number, target: number): number;

@@ -1,11 +1,11 @@
 import { MambaError } from '@mamba-ts/tensor';
-import { instantiate, type WasmSource } from './instance.ts';
+import type { Kernels } from './instance.ts';
 
 /** What one thread of this machine can do in WebAssembly; medians. */
 export interface Limits {
   /** Sequential reading of 512 MiB, GB/s (1e9 bytes). */
   readonly readGbS: number;
-  /** Multiply-adds of f32 in registers, GFLOP/s; 2 operations each. */
+  /** Multiply-adds of f32 in registers as the build does them, GFLOP/s; 2 operations each. */
   readonly f32GflopS: number;
 }
 
@@ -21,9 +21,8 @@ function median(measure: () => number): number {
   return values[RUNS >> 1]!;
 }
 
-/** Measures the limits in a memory of its own, which is given up afterwards. About two seconds. */
-export async function measureLimits(source: WasmSource): Promise<Limits> {
-  const kernels = await instantiate(source);
+/** Measures the limits of a fresh instance, which is of no use afterwards. About two seconds. */
+export async function measureLimits(kernels: Kernels): Promise<Limits> {
   const address = kernels.allocate(BYTES) >>> 0;
   if (address === 0) throw new MambaError('OUT_OF_MEMORY', 'measuring the read limit needs 512 MiB');
   new Uint8Array(kernels.memory.buffer, address, BYTES).fill(1);

@@ -3,6 +3,7 @@ import { type Backend, matrix } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { firstDifference, uploadWeight } from '@mamba-ts/tensor/testing';
 import { expect, test } from 'vitest';
+import { BUILDS } from './builds.ts';
 
 // f16 lies in memory in one of three forms: times 2^10 (all below 64), as it is, or as f32 (an infinity or NaN). The
 // form changes while the matrix streams in, and whatever came before must not.
@@ -22,11 +23,13 @@ const changes: Record<string, readonly [index: number, value: number][]> = {
   ],
 };
 
-for (const [name, list] of Object.entries(changes)) {
-  test(`f16 weights, ${name}: rows to the bit, products within 1e-6 of the terms`, async () => {
+for (const [build, name, list] of BUILDS.flatMap((build) =>
+  Object.entries(changes).map(([name, list]) => [build, name, list] as const),
+)) {
+  test(`f16 weights on wasm-${build}, ${name}: rows to the bit, products within 1e-6 of the terms`, async () => {
     const values = small.slice();
     for (const [index, value] of list) values[index] = value;
-    const backend = await createWasmBackend();
+    const backend = await createWasmBackend({ build });
     const exact = createReferenceBackend({ precision: 'f64' });
     for (const pieces of [1, 3, 99]) {
       const run = async (on: Backend, magnitude: (value: number) => number): Promise<number[][]> => {

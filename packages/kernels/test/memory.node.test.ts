@@ -2,7 +2,8 @@ import { createWasmBackend } from '@mamba-ts/kernels';
 import { type Backend, isMambaError, matrix, type Slot, vector } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { uploadWeight } from '@mamba-ts/tensor/testing';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { BUILDS } from './builds.ts';
 
 const GiB = 2 ** 30;
 
@@ -43,72 +44,74 @@ const codeOf = (work: () => unknown): string => {
   }
 };
 
-test('addresses past 2 GiB give the same bits; the end of the 4 GiB is OUT_OF_MEMORY, and what was freed serves again', async () => {
-  const backend = await createWasmBackend();
-  const low = await exercise(backend);
-  expect(low.some((value) => value !== 0)).toBe(true);
-  const blocks: Slot[] = [];
-  const fill = (until: number): void => {
-    while (backend.memory().state < until) blocks.push(backend.createSlot(GiB / 16));
-  };
-  fill(2.25 * GiB);
-  expect(await exercise(backend)).toEqual(low);
-  expect(codeOf(() => fill(5 * GiB))).toBe('OUT_OF_MEMORY');
-  expect(backend.memory().state).toBeGreaterThan(3.25 * GiB);
-  expect(codeOf(() => backend.createWeight(matrix('large', [2 ** 14, 2 ** 16]), 'f32'))).toBe('OUT_OF_MEMORY');
-  backend.freeSlot(blocks.pop()!);
-  expect(await exercise(backend)).toEqual(low);
-  for (const slot of blocks) backend.freeSlot(slot);
-  expect(backend.memory()).toMatchObject({ weights: 0, state: 0, scratch: 0 });
-  backend.dispose();
-}, 120_000);
+describe.each(BUILDS)('wasm-%s', (build) => {
+  test('addresses past 2 GiB give the same bits; the end of the 4 GiB is OUT_OF_MEMORY, and what was freed serves again', async () => {
+    const backend = await createWasmBackend({ build });
+    const low = await exercise(backend);
+    expect(low.some((value) => value !== 0)).toBe(true);
+    const blocks: Slot[] = [];
+    const fill = (until: number): void => {
+      while (backend.memory().state < until) blocks.push(backend.createSlot(GiB / 16));
+    };
+    fill(2.25 * GiB);
+    expect(await exercise(backend)).toEqual(low);
+    expect(codeOf(() => fill(5 * GiB))).toBe('OUT_OF_MEMORY');
+    expect(backend.memory().state).toBeGreaterThan(3.25 * GiB);
+    expect(codeOf(() => backend.createWeight(matrix('large', [2 ** 14, 2 ** 16]), 'f32'))).toBe('OUT_OF_MEMORY');
+    backend.freeSlot(blocks.pop()!);
+    expect(await exercise(backend)).toEqual(low);
+    for (const slot of blocks) backend.freeSlot(slot);
+    expect(backend.memory()).toMatchObject({ weights: 0, state: 0, scratch: 0 });
+    backend.dispose();
+  }, 120_000);
 
-test('a hundred steps take no memory that the first did not', async () => {
-  const backend = await createWasmBackend();
-  await exercise(backend);
-  const { total } = backend.memory();
-  for (let i = 0; i < 100; i++) await exercise(backend);
-  expect(backend.memory()).toEqual({ weights: 0, state: 0, scratch: 0, total });
-  backend.dispose();
-});
+  test('a hundred steps take no memory that the first did not', async () => {
+    const backend = await createWasmBackend({ build });
+    await exercise(backend);
+    const { total } = backend.memory();
+    for (let i = 0; i < 100; i++) await exercise(backend);
+    expect(backend.memory()).toEqual({ weights: 0, state: 0, scratch: 0, total });
+    backend.dispose();
+  });
 
-test('backends have memories of their own', async () => {
-  const [a, b] = [await createWasmBackend(), await createWasmBackend()];
-  a.createSlot(1000);
-  expect(b.memory().state).toBe(0);
-  a.dispose();
-  expect(await exercise(b)).toEqual(await exercise(b));
-  b.dispose();
-});
+  test('backends have memories of their own', async () => {
+    const [a, b] = [await createWasmBackend({ build }), await createWasmBackend({ build })];
+    a.createSlot(1000);
+    expect(b.memory().state).toBe(0);
+    a.dispose();
+    expect(await exercise(b)).toEqual(await exercise(b));
+    b.dispose();
+  });
 
-test('f16 weights with an infinity or a NaN go on as f32 and say so', async () => {
-  for (const odd of [Number.POSITIVE_INFINITY, Number.NaN]) {
-    const results = [];
-    for (const backend of [await createWasmBackend(), createReferenceBackend()]) {
-      const values = Float32Array.of(1, 2, odd, 4, 5, 6);
-      const w = uploadWeight(backend, matrix('w', [3, 2]), values, 'f16');
-      if (backend.name === 'wasm-simd') expect(w.dtype).toBe('f32');
-      results.push([...(await backend.read(backend.linear(backend.upload(Float32Array.of(1, 1), [1, 2]), w, null)))]);
+  test('f16 weights with an infinity or a NaN go on as f32 and say so', async () => {
+    for (const odd of [Number.POSITIVE_INFINITY, Number.NaN]) {
+      const results = [];
+      for (const backend of [await createWasmBackend({ build }), createReferenceBackend()]) {
+        const values = Float32Array.of(1, 2, odd, 4, 5, 6);
+        const w = uploadWeight(backend, matrix('w', [3, 2]), values, 'f16');
+        if (backend.name !== 'reference') expect(w.dtype).toBe('f32');
+        results.push([...(await backend.read(backend.linear(backend.upload(Float32Array.of(1, 1), [1, 2]), w, null)))]);
+        backend.dispose();
+      }
+      expect(results[0]).toEqual(results[1]);
+    }
+  });
+
+  test('f16 weights against activations of 1e5 and 1e30 are within 1e-6 of f64', async () => {
+    for (const scale of [1e5, 1e30]) {
+      const backend = await createWasmBackend({ build });
+      const exact = createReferenceBackend({ precision: 'f64' });
+      const values = Float32Array.from({ length: 33 * 17 }, (_, i) => ((i * 7) % 13) - 6);
+      const x = Float32Array.from({ length: 17 }, (_, i) => scale * (i - 5));
+      const rows = [];
+      for (const on of [backend, exact]) {
+        const w = uploadWeight(on, matrix('w', [33, 17]), values, 'f16');
+        rows.push(await on.read(on.linear(on.upload(x, [1, 17]), w, null)));
+      }
+      for (const [i, value] of rows[0]!.entries()) {
+        expect(Math.abs(value - rows[1]![i]!)).toBeLessThanOrEqual(1e-6 * scale * 17 * 36);
+      }
       backend.dispose();
     }
-    expect(results[0]).toEqual(results[1]);
-  }
-});
-
-test('f16 weights against activations of 1e5 and 1e30 are within 1e-6 of f64', async () => {
-  for (const scale of [1e5, 1e30]) {
-    const backend = await createWasmBackend();
-    const exact = createReferenceBackend({ precision: 'f64' });
-    const values = Float32Array.from({ length: 33 * 17 }, (_, i) => ((i * 7) % 13) - 6);
-    const x = Float32Array.from({ length: 17 }, (_, i) => scale * (i - 5));
-    const rows = [];
-    for (const on of [backend, exact]) {
-      const w = uploadWeight(on, matrix('w', [33, 17]), values, 'f16');
-      rows.push(await on.read(on.linear(on.upload(x, [1, 17]), w, null)));
-    }
-    for (const [i, value] of rows[0]!.entries()) {
-      expect(Math.abs(value - rows[1]![i]!)).toBeLessThanOrEqual(1e-6 * scale * 17 * 36);
-    }
-    backend.dispose();
-  }
+  });
 });

@@ -7,7 +7,8 @@ import { expectedOf, FIXTURES, loadFixtureModel, maxDifference, REMAKE, spread }
 
 const backends: Readonly<Record<string, () => Promise<Backend>>> = {
   reference: async () => createReferenceBackend(),
-  'wasm-simd': () => createWasmBackend(),
+  'wasm-simd': () => createWasmBackend({ build: 'simd' }),
+  'wasm-relaxed': () => createWasmBackend({ build: 'relaxed' }),
 };
 
 /** The state's values: what `save` writes between its header and its checksum. */

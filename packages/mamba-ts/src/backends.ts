@@ -4,7 +4,8 @@ import type { BackendName } from './types.ts';
 
 const factories: Readonly<Record<Exclude<BackendName, 'auto'>, () => Promise<Backend>>> = {
   reference: async () => (await import('@mamba-ts/tensor/reference')).createReferenceBackend(),
-  'wasm-simd': () => createWasmBackend(),
+  'wasm-simd': () => createWasmBackend({ build: 'simd' }),
+  'wasm-relaxed': () => createWasmBackend({ build: 'relaxed' }),
 };
 
 /** The names that `backend` options take. */
@@ -12,7 +13,8 @@ export const backendNames: readonly BackendName[] = ['auto', ...(Object.keys(fac
 
 /** A backend by name. Throws `BACKEND` for a name that is none. */
 export async function createBackend(name: BackendName = 'auto'): Promise<Backend> {
-  const factory = factories[name === 'auto' ? 'wasm-simd' : name];
+  if (name === 'auto') return createWasmBackend();
+  const factory = factories[name];
   if (!factory) throw new MambaError('BACKEND', `no backend is called "${name}"; there are ${backendNames.join(', ')}`);
   return factory();
 }

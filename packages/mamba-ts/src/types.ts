@@ -1,7 +1,7 @@
 import type { BackendDescription, MemoryUse } from '@mamba-ts/tensor';
 
 /** Which kernels run the model; `auto` takes the fastest that this machine can run. */
-export type BackendName = 'auto' | 'reference' | 'wasm-simd';
+export type BackendName = 'auto' | 'reference' | 'wasm-simd' | 'wasm-relaxed';
 
 export interface Progress {
   readonly phase: 'weights' | 'prompt';

@@ -144,7 +144,7 @@ export type OpName = keyof Ops;
 
 /** What runs: nothing here is silent. */
 export interface BackendDescription {
-  /** `reference`, `wasm-simd`, ... */
+  /** `reference`, `wasm-simd`, `wasm-relaxed`, ... */
   readonly name: string;
   readonly threads: number;
   /** Instruction set or number format in words, e.g. `WebAssembly simd128`. */
