@@ -72,6 +72,10 @@ mod imp {
         pub fn nearest(self) -> Self {
             Self(f32x4_nearest(self.0))
         }
+        #[inline(always)]
+        pub fn floor(self) -> Self {
+            Self(f32x4_floor(self.0))
+        }
         /// `b < self ? b : self`: a NaN in `self` stays. In the relaxed build LLVM would make relaxed_min of pmin,
         /// which loses it.
         #[inline(always)]
@@ -194,6 +198,9 @@ mod imp {
         }
         pub fn nearest(self) -> Self {
             Self(self.0.map(f32::round_ties_even))
+        }
+        pub fn floor(self) -> Self {
+            Self(self.0.map(f32::floor))
         }
         pub fn at_most(self, b: Self) -> Self {
             self.zip(b, |a, b| if b < a { b } else { a })

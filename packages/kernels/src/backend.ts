@@ -6,6 +6,8 @@ import {
   checkEmbedding,
   checkLinear,
   checkLogits,
+  checkMamba3Scan,
+  checkMimoGate,
   checkRmsNorm,
   checkSelectiveScan,
   checkSiluGate,
@@ -13,6 +15,7 @@ import {
   checkSsd,
   checkTensor,
   checkUpload,
+  elementCount,
   MambaError,
   type Tensor,
   type Weight,
@@ -21,6 +24,10 @@ import type { WasmBuild } from './build.ts';
 import type { Kernels } from './instance.ts';
 import { WasmMemory } from './memory.ts';
 import { createWeight, freeWeight, ownWeight, transposedTaps } from './weights.ts';
+
+type N = number;
+/** Seven addresses, each with its stride. */
+type FourteenNumbers = [N, N, N, N, N, N, N, N, N, N, N, N, N, N];
 
 /** The most taps of a convolution that the kernel's tables hold. */
 const MAX_TAPS = 16;
@@ -67,6 +74,8 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
           causalConv1d: 'native',
           selectiveScan: 'native',
           ssd: 'native',
+          mamba3Scan: 'native',
+          mimoGate: 'native',
           siluGate: 'native',
           concat: 'native',
           add: 'native',
@@ -101,9 +110,8 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
       const scale = vectorOf('rmsNorm', w);
       const [tokens, channels] = x.shape;
       const width = channels / groups;
-      const step = w !== null && w.shape[0] === channels ? width : 0; // from one group's weights to the next
       const y = memory.tensor(tokens, channels);
-      kernels.rms_norm(from, x.rowStride, scale, step, 4 * y.offset, tokens, width, groups, eps);
+      kernels.rms_norm(from, x.rowStride, scale, w?.shape[0] ?? 1, 4 * y.offset, tokens, width, groups, eps);
       return y;
     },
 
@@ -226,6 +234,83 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
         );
       }
       return y;
+    },
+
+    mamba3Scan(inputs, weights, form, state, segments) {
+      const op = 'mamba3Scan';
+      const kernels = memory.kernels(op);
+      const rank = checkMamba3Scan(inputs, weights, form, state, segments);
+      const [heads, width, states] = state.ssm.shape as [number, number, number];
+      const { x, dt, a, trap, angle, B, C } = inputs;
+      const channels = heads * width;
+      const angles = angle.shape[1];
+      const tensors = Object.entries({ x, dt, a, trap, angle, B, C }).map(
+        ([name, tensor]) => [memory.address(op, name, tensor), tensor.rowStride] as const,
+      );
+      const { dtBias, biasB, biasC, D, mimoX } = weights;
+      const own = [dtBias, biasB, biasC, D, mimoX].map((w) => vectorOf(op, w)) as [
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
+      const fields = [state.angle, state.ssm, state.k, state.v];
+      const slots = segments.map(({ slot }) => fields.map((field) => memory.field(op, slot, field)));
+      const y = memory.tensor(x.shape[0], rank * channels); // [T, H P] -> [T, R H P]
+      const work = memory.scratch(4 * kernels.mamba3_scratch_len(width, states, rank, angles));
+      for (const [i, { start, length, reset }] of segments.entries()) {
+        const at = slots[i] as [number, number, number, number];
+        if (reset) {
+          for (const [f, { shape }] of fields.entries()) {
+            memory.floats().fill(0, at[f]! / 4, at[f]! / 4 + elementCount(shape));
+          }
+        }
+        if (length === 0) continue;
+        kernels.mamba3_scan(
+          ...(tensors.flatMap(([address, stride]) => [address + 4 * start * stride, stride]) as FourteenNumbers),
+          ...own,
+          form.rotation === 'halves' ? 1 : 0,
+          form.activation === 'softplus' ? 1 : 0,
+          form.floor,
+          ...at,
+          4 * (y.offset + start * rank * channels),
+          length,
+          heads,
+          width,
+          states,
+          B.shape[1] / (rank * states),
+          rank,
+          angles,
+          work,
+        );
+      }
+      return y;
+    },
+
+    mimoGate(y, gate, wGate, wOut) {
+      const op = 'mimoGate';
+      const kernels = memory.kernels(op);
+      checkMimoGate(y, gate, wGate, wOut);
+      const [ranks, gates] = [memory.address(op, 'y', y), memory.address(op, 'gate', gate)];
+      const [inner, outer] = [vectorOf(op, wGate), vectorOf(op, wOut)];
+      const [heads, rank, width] = wGate.shape as [number, number, number];
+      const [tokens, channels] = gate.shape;
+      const out = memory.tensor(tokens, channels); // [T, R H P] -> [T, H P]
+      kernels.mimo_gate(
+        ranks,
+        y.rowStride,
+        gates,
+        gate.rowStride,
+        inner,
+        outer,
+        4 * out.offset,
+        tokens,
+        heads,
+        rank,
+        width,
+      );
+      return out;
     },
 
     siluGate(x, gate) {

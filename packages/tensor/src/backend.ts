@@ -34,6 +34,28 @@ export interface Segment {
   readonly reset: boolean;
 }
 
+/** The variants of `mamba3Scan`. */
+export interface Mamba3Form {
+  /** Which elements turn together: (2i, 2i + 1), as in SISO, or (i, i + N/2), as in MIMO. */
+  readonly rotation: 'pairs' | 'halves';
+  /** f of the decay: 1 + x right of 0 and 1 / (1 - x) left of it, or softplus (the code before June 2026). */
+  readonly activation: 'heavyTail' | 'softplus';
+  /** The decay rate is at least this. */
+  readonly floor: number;
+}
+
+/** The state of one layer of Mamba-3. */
+export interface Mamba3State {
+  /** theta, `[H, S]`, in [0, 2 pi). */
+  readonly angle: StateField;
+  /** S, `[H, P, N]`. */
+  readonly ssm: StateField;
+  /** The last token's k, rotated, `[R, H, N]`. */
+  readonly k: StateField;
+  /** The last token's x, before its projection to ranks, `[H, P]`. */
+  readonly v: StateField;
+}
+
 /**
  * The ops. All activations are f32 and token-major. Outputs are fresh scratch tensors; inputs may be views. Each op
  * is specified by its plain-TypeScript reference (`@mamba-ts/tensor/reference`), which accumulates in f64 where it is
@@ -50,7 +72,8 @@ export interface Ops {
 
   /**
    * `y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w`, over each of `groups` equal parts of the columns on its own (1 part
-   * where left out). x `[T, C]`, w vector `[C]`, or `[C / groups]` shared by the parts, or null for a norm without weight.
+   * where left out). x `[T, C]`, w vector `[C]` or null for a norm without weight; a shorter one of whole parts, `[C / groups]`
+   * or a multiple of it that divides C, repeats along the columns.
    * Source: Zhang & Sennrich 2019, equation 4; state-spaces/mamba ops/triton/layer_norm.py, layernorm_gated.py.
    */
   rmsNorm(x: Tensor, w: Weight | null, eps: number, groups?: number): Tensor;
@@ -119,6 +142,52 @@ export interface Ops {
     state: StateField,
     segments: readonly Segment[],
   ): Tensor;
+
+  /**
+   * The recurrence of Mamba-3 (Lahoti et al. 2026): trapezoid rule, states that turn, rank R (1: SISO). For head h, group
+   * g = floor(h / (H / G)) and rank r, all in one op:
+   *
+   *     d         = softplus(dt[t, h] + dtBias[h])
+   *     alpha     = exp(d min(-f(a[t, h]), -floor));  lambda = sigmoid(trap[t, h])
+   *     theta[s]  = theta[s] + pi tanh(angle[t, s]) d, modulo 2 pi
+   *     k[r]      = B[t, r, g] + biasB[h, r], its pairs turned by theta;  q[r] the same of C
+   *     v[r, p]   = x[t, h, p] mimoX[h, r, p]                              (mimoX null: v = x)
+   *     S         = alpha S + sum_r (1 - lambda) d alpha v'[r] k'[r] + lambda d v[r] k[r]     (outer products [P, N])
+   *     y[r, p]   = sum_n q[r, n] S[p, n] + D[h] v[r, p]
+   *
+   * k' and v' are those of the token before. x `[T, H P]`; dt, a, trap `[T, H]`; angle `[T, S]`, 2 S <= N; B, C
+   * `[T, R G N]`, normed before; dtBias, D vectors `[H]`; biasB, biasC `[H, R, N]`; mimoX `[H, R, P]` -> `[T, R H P]`.
+   * Source: state-spaces/mamba modules/mamba3.py, tests/ops/triton/test_mamba3_siso.py mamba3_siso_step_ref,
+   * tests/ops/tilelang/test_mamba3_mimo.py mamba3_MIMO_step_ref.
+   */
+  mamba3Scan(
+    inputs: {
+      readonly x: Tensor;
+      readonly dt: Tensor;
+      readonly a: Tensor;
+      readonly trap: Tensor;
+      readonly angle: Tensor;
+      readonly B: Tensor;
+      readonly C: Tensor;
+    },
+    weights: {
+      readonly dtBias: Weight;
+      readonly biasB: Weight;
+      readonly biasC: Weight;
+      readonly D: Weight;
+      readonly mimoX: Weight | null;
+    },
+    form: Mamba3Form,
+    state: Mamba3State,
+    segments: readonly Segment[],
+  ): Tensor;
+
+  /**
+   * The end of a MIMO layer: `out[t, h, p] = sum_r y[t, r, h, p] silu(gate[t, h, p] wGate[h, r, p]) wOut[h, r, p]`.
+   * y `[T, R H P]`, gate `[T, H P]`, wGate and wOut vectors `[H, R, P]` -> `[T, H P]`.
+   * Source: state-spaces/mamba modules/mamba3.py Mamba3._postprocess.
+   */
+  mimoGate(y: Tensor, gate: Tensor, wGate: Weight, wOut: Weight): Tensor;
 
   /**
    * `y = x silu(gate)`, both `[T, C]`: the gate of Mamba's output, and of gated MLPs (SwiGLU).

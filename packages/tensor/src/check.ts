@@ -152,7 +152,7 @@ export function checkEmbedding(ids: Int32Array, w: Weight): void {
   }
 }
 
-/** Arguments of `rmsNorm`: x `[T, C]`, w vector `[C]`, `[C / groups]` or null, eps finite and not negative. */
+/** Arguments of `rmsNorm`: x `[T, C]`, w vector of whole groups that divides C, or null, eps finite and not negative. */
 export function checkRmsNorm(x: Tensor, w: Weight | null, eps: number, groups: number): void {
   checkTensor('rmsNorm', 'x', x);
   if (!isCount(groups) || groups < 1 || x.shape[1] % groups !== 0) {
@@ -164,7 +164,9 @@ export function checkRmsNorm(x: Tensor, w: Weight | null, eps: number, groups: n
   }
   if (w !== null) {
     const part = x.shape[1] / groups;
-    checkWeight('rmsNorm', 'w', w, 'vector', w.shape[0] === part ? part : x.shape[1]);
+    const [length = 0] = w.shape;
+    const repeats = length > 0 && length % part === 0 && x.shape[1] % length === 0;
+    checkWeight('rmsNorm', 'w', w, 'vector', repeats ? length : x.shape[1]);
   }
   if (!(eps >= 0 && eps < Number.POSITIVE_INFINITY)) {
     throw new MambaError(

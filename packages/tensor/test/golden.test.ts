@@ -58,6 +58,33 @@ interface Golden {
     y: number[];
     lastState: number[];
   }[];
+  mamba3Scan: (Record<'x' | 'dt' | 'a' | 'trap' | 'angle' | 'B' | 'C', number[]> &
+    Record<'dtBias' | 'biasB' | 'biasC' | 'D' | 'y', number[]> & {
+      rows: number;
+      heads: number;
+      width: number;
+      states: number;
+      groups: number;
+      rank: number;
+      angles: number;
+      rotation: 'pairs' | 'halves';
+      activation: 'heavyTail' | 'softplus';
+      floor: number;
+      mimoX: Values;
+      state: Record<'angle' | 'ssm' | 'k' | 'v', number[]>;
+      lastState: Record<'angle' | 'ssm' | 'k' | 'v', number[]>;
+    })[];
+  mimoGate: {
+    rows: number;
+    heads: number;
+    rank: number;
+    width: number;
+    y: number[];
+    gate: number[];
+    wGate: number[];
+    wOut: number[];
+    out: number[];
+  }[];
   scalars: { x: number[]; softplus: number[]; sigmoid: number[]; silu: number[] };
   conversions: { x: number[]; f16: number[]; bf16: number[] };
 }
@@ -170,6 +197,60 @@ for (const [precision, tolerance] of [
       );
       expectClose(await b.readExact(y), g.y, tolerance);
       expectClose(await b.readSlotExact(slot), g.lastState, tolerance);
+    });
+
+    test.each(golden.mamba3Scan)(
+      'mamba3Scan [$rows, $heads x $width], $states states, rank $rank, $angles angles in $rotation, $activation',
+      async (g) => {
+        const { heads, width, states, rank, angles, groups, rows } = g;
+        const shapes = {
+          angle: [heads, angles],
+          ssm: [heads, width, states],
+          k: [rank, heads, states],
+          v: [heads, width],
+        };
+        const flat = (s: typeof g.state): number[] => [...s.angle, ...s.ssm, ...s.k, ...s.v];
+        const { slot } = stateful(flat(g.state), []);
+        let offset = 0;
+        const field = (name: keyof typeof shapes): StateField => {
+          offset += g.state[name].length;
+          return { name, shape: shapes[name], offset: offset - g.state[name].length };
+        };
+        const y = b.mamba3Scan(
+          {
+            x: tensor(g.x, rows, heads * width),
+            dt: tensor(g.dt, rows, heads),
+            a: tensor(g.a, rows, heads),
+            trap: tensor(g.trap, rows, heads),
+            angle: tensor(g.angle, rows, angles),
+            B: tensor(g.B, rows, rank * groups * states),
+            C: tensor(g.C, rows, rank * groups * states),
+          },
+          {
+            dtBias: weight([heads], g.dtBias),
+            biasB: weight([heads, rank, states], g.biasB),
+            biasC: weight([heads, rank, states], g.biasC),
+            D: weight([heads], g.D),
+            mimoX: maybe([heads, rank, width], g.mimoX),
+          },
+          g,
+          { angle: field('angle'), ssm: field('ssm'), k: field('k'), v: field('v') },
+          [{ start: 0, length: rows, slot, reset: false }],
+        );
+        expectClose(await b.readExact(y), g.y, tolerance);
+        expectClose(await b.readSlotExact(slot), flat(g.lastState), tolerance);
+      },
+    );
+
+    test.each(golden.mimoGate)('mimoGate [$rows, $heads x $width], rank $rank', async (g) => {
+      const shape = [g.heads, g.rank, g.width];
+      const y = b.mimoGate(
+        tensor(g.y, g.rows, g.rank * g.heads * g.width),
+        tensor(g.gate, g.rows, g.heads * g.width),
+        weight(shape, g.wGate),
+        weight(shape, g.wOut),
+      );
+      expectClose(await b.readExact(y), g.out, tolerance);
     });
   });
 }

@@ -74,6 +74,30 @@ const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backen
       ssd: (x, dt, A, B, C, D, bias, _, f, s) => b.ssd(x, dt, A, B, C, D, bias, [0, Number.POSITIVE_INFINITY], f, s),
     }),
   },
+  'mamba3Scan forgets its state': {
+    by: /^mamba3Scan.*chunks/,
+    fault: (b) => ({ mamba3Scan: (i, w, form, f, s) => b.mamba3Scan(i, w, form, f, always(s, true)) }),
+  },
+  'mamba3Scan turns the other pairs': {
+    by: /^mamba3Scan/,
+    fault: (b) => ({
+      mamba3Scan: (i, w, form, f, s) => b.mamba3Scan(i, w, { ...form, rotation: 'pairs' }, f, s),
+    }),
+  },
+  'mamba3Scan forgets the token before': {
+    by: /^mamba3Scan/,
+    fault: (b) => ({
+      mamba3Scan: (i, w, form, f, s) => b.mamba3Scan(i, w, form, { ...f, v: { ...f.v, offset: f.v.offset + 1 } }, s),
+    }),
+  },
+  'mamba3Scan has no floor': {
+    by: /^mamba3Scan/,
+    fault: (b) => ({ mamba3Scan: (i, w, form, f, s) => b.mamba3Scan(i, w, { ...form, floor: 0 }, f, s) }),
+  },
+  'mimoGate leaves the output weights out': {
+    by: /^mimoGate/,
+    fault: (b) => ({ mimoGate: (y, gate, a) => b.mimoGate(y, gate, a, a) }),
+  },
   'concat takes the parts the other way round': { by: /^concat/, fault: (b) => ({ concat: (x, y) => b.concat(y, x) }) },
   'siluGate is off by 1e-3': {
     by: /^siluGate/,

@@ -3,6 +3,7 @@
 pub mod conv;
 pub mod elementwise;
 pub mod linear;
+pub mod mamba3;
 pub mod math;
 pub mod norm;
 pub mod scan;

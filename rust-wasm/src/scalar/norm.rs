@@ -1,13 +1,13 @@
-/// y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w, over each of `groups` parts of `width` columns; `w` may be null, and the
-/// weights of one part lie `w_step` after those of the part before.
+/// y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * w, over each of `groups` parts of `width` columns; `w` may be null; its
+/// `w_len` weights, whole parts, repeat along the columns.
 /// # Safety
-/// The pointers cover `[tokens, groups * width]`, `[(groups - 1) * w_step + width]` or null, and what x covers.
+/// The pointers cover `[tokens, groups * width]`, `[w_len]` or null, and what x covers.
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn rms_norm(
     x: *const f32,
     x_stride: usize,
     w: *const f32,
-    w_step: usize,
+    w_len: usize,
     y: *mut f32,
     tokens: usize,
     width: usize,
@@ -20,7 +20,7 @@ pub unsafe fn rms_norm(
         let squares: f32 = (0..width).map(|i| *row.add(i) * *row.add(i)).sum();
         let scale = 1.0 / (squares / width as f32 + eps).sqrt();
         for i in 0..width {
-            let weight = if w.is_null() { 1.0 } else { *w.add(g * w_step + i) };
+            let weight = if w.is_null() { 1.0 } else { *w.add((g * width + i) % w_len) };
             *out.add(i) = *row.add(i) * scale * weight;
         }
     }

@@ -57,6 +57,44 @@ fn exp_normal(x: F32x4) -> F32x4 {
     p.mul(n.exp2_whole())
 }
 
+/// 1 / (1 + e^-x).
+#[inline(always)]
+pub fn sigmoid(x: F32x4) -> F32x4 {
+    F32x4::splat(1.0).div(exp(x.neg()).add(F32x4::splat(1.0)))
+}
+
+/// 1 + x right of 0, 1 / (1 - x) left of it.
+#[inline(always)]
+pub fn heavy_tail(x: F32x4) -> F32x4 {
+    let s = F32x4::splat;
+    x.at_least(s(0.0)).add(s(1.0).div(s(1.0).sub(x.at_most(s(0.0)))))
+}
+
+/// Sine and cosine of x from 0 to 2 pi, absolute error at most 2^-23.
+///
+/// n = round(x / (pi / 2)); r = x - n pi / 2, pi / 2 in three parts so that r keeps its bits, |r| <= pi / 4; sin r and
+/// cos r by polynomials of degree 7 and 8 (the coefficients of Cephes sinf and cosf, Moshier 1987); for odd n they change
+/// places; the signs follow from n in 0..4.
+#[inline(always)]
+pub fn sin_cos(x: F32x4) -> (F32x4, F32x4) {
+    let s = F32x4::splat;
+    let n = x.mul(s(core::f32::consts::FRAC_2_PI)).nearest();
+    let r = n.mul_add(s(-1.570_312_5), x);
+    let r = n.mul_add(s(-4.837_513e-4), r);
+    let r = n.mul_add(s(-7.549_79e-8), r);
+    let r2 = r.mul(r);
+    let p = s(-1.951_529_6e-4).mul_add(r2, s(8.332_161e-3));
+    let p = p.mul_add(r2, s(-1.666_665_5e-1));
+    let sine = p.mul_add(r2.mul(r), r);
+    let q = s(2.443_315_7e-5).mul_add(r2, s(-1.388_731_6e-3));
+    let q = q.mul_add(r2, s(4.166_664_6e-2));
+    let cosine = q.mul_add(r2.mul(r2), s(-0.5).mul_add(r2, s(1.0)));
+    // 1 and 3 are at a distance of 1 from 2; the sine is negative for 2 and 3, the cosine for 1 and 2.
+    let odd = n.sub(s(2.0)).abs().sub(s(1.0)).abs();
+    let (a, b) = (odd.select_lt(s(0.5), cosine, sine), odd.select_lt(s(0.5), sine, cosine));
+    (n.sub(s(2.5)).abs().select_lt(s(1.0), a.neg(), a), n.sub(s(1.5)).abs().select_lt(s(1.0), b.neg(), b))
+}
+
 /// x / (1 + e^-x).
 #[inline(always)]
 pub fn silu(x: F32x4) -> F32x4 {
@@ -103,6 +141,30 @@ mod tests {
             x += 0.000_37;
         }
         assert!(worst <= 2f64.powi(-22), "relative error {worst:e}");
+    }
+
+    #[test]
+    fn sin_cos_within_1_2e_7_from_0_to_2_pi() {
+        let mut x = 0f32;
+        while x <= 2.0 * core::f32::consts::PI {
+            let (s, c) = sin_cos(F32x4::splat(x));
+            let (es, ec) = (x as f64).sin_cos();
+            assert!((first(s) as f64 - es).abs() <= 1.2e-7 && (first(c) as f64 - ec).abs() <= 1.2e-7, "{x}");
+            x += 1.3e-4;
+        }
+        assert!(first(sin_cos(F32x4::splat(f32::NAN)).0).is_nan());
+    }
+
+    #[test]
+    fn sigmoid_and_heavy_tail_equal_scalar_within_1e_6() {
+        for i in -400..400 {
+            let x = i as f32 * 0.2;
+            let pairs = [
+                (first(sigmoid(F32x4::splat(x))), crate::scalar::math::sigmoid(x)),
+                (first(heavy_tail(F32x4::splat(x))), crate::scalar::math::heavy_tail(x)),
+            ];
+            assert!(pairs.iter().all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs() + 1e-37), "{x}");
+        }
     }
 
     #[test]

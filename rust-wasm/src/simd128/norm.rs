@@ -8,7 +8,7 @@ pub unsafe fn rms_norm(
     x: *const f32,
     x_stride: usize,
     w: *const f32,
-    w_step: usize,
+    w_len: usize,
     y: *mut f32,
     tokens: usize,
     width: usize,
@@ -18,7 +18,7 @@ pub unsafe fn rms_norm(
     for part in 0..tokens * groups {
         let (t, g) = (part / groups, part % groups);
         let (row, out) = (x.add(t * x_stride + g * width), y.add(part * width));
-        let w = if w.is_null() { w } else { w.add(g * w_step) };
+        let w = if w.is_null() { w } else { w.add(g * width % w_len) };
         let mut sums = [F32x4::splat(0.0); 4];
         let mut i = 0;
         while i + 16 <= width {
@@ -58,11 +58,11 @@ mod tests {
         for width in [1, 3, 4, 15, 16, 17, 64, 67] {
             let x: Vec<f32> = (0..3 * (2 * width + 1)).map(|i| ((i * 29) % 23) as f32 - 11.0).collect();
             let w: Vec<f32> = (0..2 * width).map(|i| 0.5 + i as f32 * 0.1).collect();
-            for (w, step) in [(core::ptr::null(), 0), (w.as_ptr(), 0), (w.as_ptr(), width)] {
+            for (w, length) in [(core::ptr::null(), 1), (w.as_ptr(), width), (w.as_ptr(), 2 * width)] {
                 let (mut a, mut b) = (vec![0.0; 6 * width], vec![0.0; 6 * width]);
                 unsafe {
-                    super::rms_norm(x.as_ptr(), 2 * width + 1, w, step, a.as_mut_ptr(), 3, width, 2, 1e-5);
-                    scalar::norm::rms_norm(x.as_ptr(), 2 * width + 1, w, step, b.as_mut_ptr(), 3, width, 2, 1e-5);
+                    super::rms_norm(x.as_ptr(), 2 * width + 1, w, length, a.as_mut_ptr(), 3, width, 2, 1e-5);
+                    scalar::norm::rms_norm(x.as_ptr(), 2 * width + 1, w, length, b.as_mut_ptr(), 3, width, 2, 1e-5);
                 }
                 for (a, b) in a.iter().zip(&b) {
                     assert!((a - b).abs() <= 1e-6 * b.abs() + 1e-6);

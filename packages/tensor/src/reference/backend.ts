@@ -13,7 +13,7 @@ import {
   checkTensor,
   checkUpload,
 } from '../check.ts';
-import { checkSsd } from '../check-ssm.ts';
+import { checkMamba3Scan, checkMimoGate, checkSsd } from '../check-ssm.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight } from '../weights.ts';
 import type { FloatArray } from './matrix.ts';
@@ -24,6 +24,8 @@ import { concat } from './ops/concat.ts';
 import { embedding } from './ops/embedding.ts';
 import { linear } from './ops/linear.ts';
 import { logits } from './ops/logits.ts';
+import { mamba3Scan } from './ops/mamba3-scan.ts';
+import { mimoGate } from './ops/mimo-gate.ts';
 import { rmsNorm } from './ops/rms-norm.ts';
 import { selectiveScan } from './ops/selective-scan.ts';
 import { siluGate } from './ops/silu-gate.ts';
@@ -83,6 +85,8 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
           causalConv1d: 'reference',
           selectiveScan: 'reference',
           ssd: 'reference',
+          mamba3Scan: 'reference',
+          mimoGate: 'reference',
           siluGate: 'reference',
           concat: 'reference',
           add: 'reference',
@@ -171,6 +175,49 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       const y = memory.scratch(x.shape[0], x.shape[1]);
       ssd(...inputs, dtLimit, state.shape[2]!, runs, y.data);
       return y.tensor;
+    },
+
+    mamba3Scan(inputs, weights, form, state, segments) {
+      const op = 'mamba3Scan';
+      memory.assertAlive(op);
+      const rank = checkMamba3Scan(inputs, weights, form, state, segments);
+      const { x, dt, a, trap, angle, B, C } = inputs;
+      const values = {
+        x: memory.matrix(op, 'x', x),
+        dt: memory.matrix(op, 'dt', dt),
+        a: memory.matrix(op, 'a', a),
+        trap: memory.matrix(op, 'trap', trap),
+        angle: memory.matrix(op, 'angle', angle),
+        B: memory.matrix(op, 'B', B),
+        C: memory.matrix(op, 'C', C),
+      };
+      const own = {
+        dtBias: memory.weight(op, weights.dtBias),
+        biasB: memory.weight(op, weights.biasB),
+        biasC: memory.weight(op, weights.biasC),
+        D: memory.weight(op, weights.D),
+        mimoX: optionalWeight(op, weights.mimoX),
+      };
+      const runs = {
+        angle: memory.runs(op, state.angle, segments),
+        ssm: memory.runs(op, state.ssm, segments),
+        k: memory.runs(op, state.k, segments),
+        v: memory.runs(op, state.v, segments),
+      };
+      const y = memory.scratch(x.shape[0], rank * x.shape[1]); // [T, H P] -> [T, R H P]
+      mamba3Scan(values, own, form, state.ssm.shape as [number, number, number], rank, runs, y.data);
+      return y.tensor;
+    },
+
+    mimoGate(y, gate, wGate, wOut) {
+      const op = 'mimoGate';
+      memory.assertAlive(op);
+      checkMimoGate(y, gate, wGate, wOut);
+      const [ranks, gates] = [memory.matrix(op, 'y', y), memory.matrix(op, 'gate', gate)];
+      const [gateWeight, outWeight] = [memory.weight(op, wGate), memory.weight(op, wOut)];
+      const out = memory.scratch(gate.shape[0], gate.shape[1]); // [T, R H P] -> [T, H P]
+      mimoGate(ranks, gates, gateWeight, outWeight, wGate.shape[2]!, out.data);
+      return out.tensor;
     },
 
     siluGate(x, gate) {

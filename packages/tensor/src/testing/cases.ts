@@ -1,5 +1,6 @@
 import type { Backend, OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
+import { sigmoid } from '../reference/ops/scalar.ts';
 import { columns, type Tensor } from '../tensor.ts';
 import { matrix, type ParameterSpec, vector, type Weight } from '../weights.ts';
 import { absolute } from './bounds.ts';
@@ -191,12 +192,12 @@ export function rmsNormCase(
   pad: Pad,
   poisoned = 0,
   groups = 1,
-  shared = false,
+  repeats = 1,
 ): OpCase {
   const scale = random.pick([1e-3, 1, 1, 100]);
   const x = random.floats(rows * channels, -scale, scale);
   if (rows > 0 && random.chance(0.05)) x.fill(0, 0, channels);
-  const width = shared ? channels / groups : channels;
+  const width = channels / repeats;
   const w = weighted ? random.floats(width) : null;
   poison(random, x, poisoned);
   const run = (backend: Backend): Promise<Outcome> =>
@@ -207,10 +208,68 @@ export function rmsNormCase(
     });
   return {
     op: 'rmsNorm',
-    label: `[${rows}, ${channels}], eps ${eps}, groups ${groups}${weighted ? (shared ? ', one weight' : '') : ', no weight'}${padWords(pad)}`,
+    label: `[${rows}, ${channels}], eps ${eps}, groups ${groups}${weighted ? `, weight x ${repeats}` : ', no weight'}${padWords(pad)}`,
     run,
     bounds: async (exact) => ({ y: absolute((await run(exact)).y!) }),
   };
+}
+
+export function mimoGateCase(
+  random: Random,
+  rows: number,
+  [heads, rank, width]: readonly [heads: number, rank: number, width: number],
+  left: Pad,
+  right: Pad,
+  poisoned = 0,
+): OpCase {
+  const channels = heads * width;
+  const y = random.floats(rows * rank * channels);
+  const gate = random.floats(rows * channels, -8, 8);
+  const wGate = random.floats(channels * rank);
+  const wOut = random.floats(channels * rank);
+  poison(random, y, poisoned);
+  poison(random, gate, poisoned);
+  const call = (backend: Backend, ys: Float32Array, outs: Float32Array): Promise<Outcome> =>
+    scoped(backend, async (scope) => {
+      const ranks = scope.view(ys, rows, rank * channels, left.left, left.right);
+      const gates = scope.view(gate, rows, channels, right.left, right.right);
+      const [a, b] = [
+        scope.weight(vector('a', [heads, rank, width]), wGate),
+        scope.weight(vector('b', [heads, rank, width]), outs),
+      ];
+      return { y: await scope.read(backend.mimoGate(ranks, gates, a, b)) };
+    });
+  return {
+    op: 'mimoGate',
+    label: `${rows} rows, ${heads} heads of ${width}, rank ${rank}${padWords(left)}${padWords(right)}`,
+    run: (backend) => call(backend, y, wOut),
+    bounds: async () => ({ y: mimoGateBounds(y, gate, wGate, wOut, [heads, rank, width]) }),
+  };
+}
+
+/** The sum of the magnitudes, each with the error that silu hands on from its argument's rounding. */
+function mimoGateBounds(
+  y: Float32Array,
+  gate: Float32Array,
+  wGate: Float32Array,
+  wOut: Float32Array,
+  [heads, rank, width]: readonly [heads: number, rank: number, width: number],
+): Float64Array {
+  const channels = heads * width;
+  return Float64Array.from(gate, (z, i) => {
+    const [t, c] = [Math.floor(i / channels), i % channels];
+    let sum = 0;
+    for (let r = 0; r < rank; r++) {
+      const w = (Math.floor(c / width) * rank + r) * width + (c % width);
+      const turn = z * wGate[w]!;
+      const silu = Math.abs(turn) * sigmoid(turn);
+      sum +=
+        Math.abs(y[t * rank * channels + r * channels + c]! * wOut[w]!) *
+        silu *
+        (2 + Math.abs(turn) * (1 - sigmoid(turn)));
+    }
+    return sum;
+  });
 }
 
 export function siluGateCase(

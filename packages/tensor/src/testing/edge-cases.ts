@@ -6,10 +6,12 @@ import {
   embeddingCase,
   linearCase,
   logitsCase,
+  mimoGateCase,
   type OpCase,
   rmsNormCase,
   siluGateCase,
 } from './cases.ts';
+import { mamba3Case } from './mamba3-case.ts';
 import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
 import { chunkedPlan, type SequenceCase } from './sequences.ts';
@@ -59,8 +61,10 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
     for (const channels of [...WIDTHS, 130]) {
       for (const rows of [0, 1, 2, CHUNK + 1]) {
         for (const pad of [NONE, BOTH]) yield rmsNormCase(random, rows, channels, 1e-5, rows !== 2, pad);
-        for (const groups of [2, 3]) {
-          yield rmsNormCase(random, rows, channels * groups, 1e-5, rows !== 2, BOTH, 0, groups, channels % 2 === 1);
+        for (const groups of [2, 3, 6]) {
+          const repeats = channels % 2 === 1 ? groups : groups / [1, 2, 3][rows % 3]!;
+          const whole = Number.isInteger(repeats) ? repeats : 1;
+          yield rmsNormCase(random, rows, channels * groups, 1e-5, rows !== 2, BOTH, 0, groups, whole);
         }
       }
     }
@@ -119,6 +123,37 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
       }
     }
   },
+  *mamba3Scan(random) {
+    for (const states of [1, 2, 7, 8, 9, 16, 20]) {
+      for (const length of [0, 1, 2, 7, 8, 9, CHUNK / 2, CHUNK / 2 + 1]) {
+        for (const rank of [1, 2, 4]) {
+          const halves = rank > 1 && states % 2 === 0;
+          yield mamba3Case(random, {
+            heads: 6,
+            width: [1, 4, 5][(length + rank) % 3]!,
+            states,
+            groups: [1, 2, 6][(length + states) % 3]!,
+            rank,
+            angles: Math.floor(states / (length % 2 === 0 ? 2 : 4)),
+            rotation: halves ? 'halves' : 'pairs',
+            activation: length % 2 === 0 ? 'heavyTail' : 'softplus',
+            projected: rank > 1,
+            sequences: [{ length, resets: rank === 2 ? [0] : [] }],
+            packed: states !== 8,
+          });
+        }
+      }
+    }
+  },
+  *mimoGate(random) {
+    for (const width of WIDTHS) {
+      for (const rank of [1, 2, 4]) {
+        for (const rows of [0, 1, 3]) {
+          yield mimoGateCase(random, rows, [3, rank, width], rows === 1 ? BOTH : NONE, rank === 2 ? BOTH : NONE);
+        }
+      }
+    }
+  },
   *siluGate(random) {
     for (const channels of WIDTHS) {
       for (const rows of [0, 1, 2, CHUNK + 1]) {
@@ -152,6 +187,12 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
 
 const SSD = { heads: 6, width: 5, groups: 2, skip: 'head', bias: true, limit: [0, 1.5] } as const;
 
+const MAMBA3 = { heads: 4, width: 5, groups: 2, angles: 3, rotation: 'halves', activation: 'heavyTail' } as const;
+const MAMBA3_SIZES = [
+  { ...MAMBA3, states: 8, rank: 3, projected: true },
+  { ...MAMBA3, states: 15, rank: 1, projected: false, rotation: 'pairs', activation: 'softplus' },
+] as const;
+
 /** Several sequences of different lengths in one call, one of them empty, one reset midway, one after its end. */
 const RAGGED = [
   { length: 5 },
@@ -172,6 +213,7 @@ export function raggedCases(random: Random): SequenceCase[] {
     ),
     ...STATE_SIZES.map((states) => scanCase(random, { ...scan, states })),
     ...STATE_SIZES.map((states) => ssdCase(random, { ...SSD, states, sequences: RAGGED, packed: true })),
+    ...MAMBA3_SIZES.map((sizes) => mamba3Case(random, { ...sizes, sequences: RAGGED, packed: true })),
   ];
 }
 
@@ -193,7 +235,10 @@ export function extremeScans(random: Random): SequenceCase[] {
       extremes: true,
     }),
   );
-  return [...scans, ...ssds];
+  const mamba3s = MAMBA3_SIZES.map((sizes) =>
+    mamba3Case(random, { ...sizes, sequences: [{ length: 30 }], packed: false, extremes: true }),
+  );
+  return [...scans, ...ssds, ...mamba3s];
 }
 
 /** The same case served row by row, as decoding does, and in chunks of several sizes. */

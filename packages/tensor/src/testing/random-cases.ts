@@ -6,11 +6,13 @@ import {
   embeddingCase,
   linearCase,
   logitsCase,
+  mimoGateCase,
   type OpCase,
   randomPad,
   rmsNormCase,
   siluGateCase,
 } from './cases.ts';
+import { mamba3Case } from './mamba3-case.ts';
 import type { Random } from './random.ts';
 import { convCase, type SequenceShape, scanCase } from './sequence-ops.ts';
 import { randomPlan, type SequenceCase } from './sequences.ts';
@@ -62,7 +64,7 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
       randomPad(random),
       POISONED,
       groups,
-      random.chance(0.5),
+      random.pick([1, groups, groups % 2 === 0 ? groups / 2 : 1]),
     );
   },
   causalConv1d: (random) =>
@@ -116,6 +118,39 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
       }),
     );
   },
+  mamba3Scan: (random) => {
+    const extremes = random.chance(0.2);
+    const groups = random.integer(1, 3);
+    const states = random.pick([1, 2, 3, 4, 5, 8, 12, 15, 16, 18]);
+    const rank = random.pick([1, 1, 2, 3, 4]);
+    return servedAtRandom(
+      random,
+      mamba3Case(random, {
+        heads: groups * random.integer(1, 3),
+        width: random.pick([1, 2, 3, 4, 5, 8, 9]),
+        states,
+        groups,
+        rank,
+        angles: random.integer(0, Math.floor(states / 2)),
+        rotation: states % 2 === 0 ? random.pick(['pairs', 'halves']) : 'pairs',
+        activation: random.pick(['heavyTail', 'softplus']),
+        projected: rank > 1 || random.chance(0.2),
+        sequences: sequencesOf(random),
+        packed: random.chance(0.5),
+        extremes,
+        poisoned: extremes ? 0 : POISONED,
+      }),
+    );
+  },
+  mimoGate: (random) =>
+    mimoGateCase(
+      random,
+      rowsOf(random),
+      [random.integer(1, 4), random.integer(1, 4), random.integer(1, 9)],
+      randomPad(random),
+      randomPad(random),
+      POISONED,
+    ),
   siluGate: (random) =>
     siluGateCase(random, rowsOf(random), widthOf(random), randomPad(random), randomPad(random), POISONED),
   concat: (random) => concatCase(random, rowsOf(random), widthOf(random), widthOf(random), randomPad(random), POISONED),

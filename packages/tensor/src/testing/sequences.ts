@@ -40,6 +40,8 @@ export interface SequenceSpec {
   /** Elements of the slot behind the field: another layer's, to be left alone. */
   readonly tail: number;
   readonly sequences: readonly Sequence[];
+  /** The first elements of the field are angles: their sines and cosines are compared, so that 0 is near 2 pi. */
+  readonly angles?: number;
   /** All inputs as views of one tensor, as the split of a projection makes them, or each on its own. */
   readonly packed: boolean;
   readonly plan: Plan;
@@ -90,7 +92,7 @@ export function sequenceCase(spec: SequenceSpec): SequenceCase {
       for (const [s, sequence] of spec.sequences.entries()) {
         const { y, state } = spec.bound(sequence);
         bounds[`y of sequence ${s}`] = y;
-        if (state) bounds[`state of sequence ${s}`] = state;
+        if (state) bounds[`state of sequence ${s}`] = onCircle(state, spec.angles ?? 0, (error) => [error, error]);
       }
       return bounds;
     },
@@ -143,7 +145,8 @@ async function runSequences(backend: Backend, spec: SequenceSpec): Promise<Outco
       for (const [s, slot] of slots.entries()) {
         const left = await readSlot(backend, slot);
         result[`y of sequence ${s}`] = parts[s]!.flatMap((part) => Array.from(part));
-        result[`state of sequence ${s}`] = left.slice(field.offset, field.offset + size);
+        const state = left.slice(field.offset, field.offset + size);
+        result[`state of sequence ${s}`] = onCircle(state, spec.angles ?? 0, (x) => [Math.cos(x), Math.sin(x)]);
         result[`slot around the state of sequence ${s}`] = [
           ...left.slice(0, field.offset),
           ...left.slice(field.offset + size),
@@ -154,6 +157,17 @@ async function runSequences(backend: Backend, spec: SequenceSpec): Promise<Outco
   } finally {
     for (const slot of slots) backend.freeSlot(slot);
   }
+}
+
+/** The first `angles` elements as points, the others as they are. */
+function onCircle(
+  state: ArrayLike<number>,
+  angles: number,
+  point: (value: number) => [number, number],
+): ArrayLike<number> {
+  if (angles === 0) return state;
+  const values = Array.from(state);
+  return [...values.slice(0, angles).flatMap(point), ...values.slice(angles)];
 }
 
 function readSlot(backend: Backend, slot: Slot): Promise<Float32Array | Float64Array> {

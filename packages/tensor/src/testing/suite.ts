@@ -85,7 +85,9 @@ export function conformanceSuite(options: ConformanceOptions, api: TestApi): voi
       );
     }
 
-    const sequenceOps = (['causalConv1d', 'selectiveScan', 'ssd'] as const).filter((op) => ops.includes(op));
+    const sequenceOps = (['causalConv1d', 'selectiveScan', 'ssd', 'mamba3Scan'] as const).filter((op) =>
+      ops.includes(op),
+    );
     for (const op of sequenceOps) {
       const ragged = (): OpCase[] => raggedCases(new Random(seed, 101)).filter((c) => c.op === op);
       compared(`${op}: ragged batches with resets and empty segments, ${within(op)}`, (backend, exact) =>
@@ -101,7 +103,7 @@ export function conformanceSuite(options: ConformanceOptions, api: TestApi): voi
         ),
       );
     }
-    for (const op of (['selectiveScan', 'ssd'] as const).filter((op) => ops.includes(op))) {
+    for (const op of (['selectiveScan', 'ssd', 'mamba3Scan'] as const).filter((op) => ops.includes(op))) {
       const extreme = (): OpCase[] => extremeScans(new Random(seed, 103)).filter((c) => c.op === op);
       compared(`${op}: softplus at +-100 and around 20, ${within(op)}`, (backend, exact) =>
         all(backend, exact, extreme()),

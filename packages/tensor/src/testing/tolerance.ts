@@ -2,7 +2,7 @@ import type { OpName } from '../backend.ts';
 
 /**
  * How far a backend may be from the f64 reference, per op: `|error| <= tolerance * (bound + TINY)`, where `bound` is
- * the sum of the magnitudes of the terms that are added up to the result (for `selectiveScan` and `ssd` with the errors that the
+ * the sum of the magnitudes of the terms that are added up to the result (for the scans with the errors that the
  * exponentials and the recurrence hand on, see `bounds.ts`). So cancellation is no excuse, and no false alarm either.
  * f32 rounds by at most 6.0e-8; 0 means the same bits.
  */
@@ -13,6 +13,8 @@ export const TOLERANCES: Readonly<Record<OpName, number>> = {
   causalConv1d: 2e-6,
   selectiveScan: 4e-6,
   ssd: 4e-6,
+  mamba3Scan: 1e-6,
+  mimoGate: 1e-6,
   siluGate: 2e-6,
   concat: 0,
   add: 1e-7,

@@ -5,7 +5,7 @@ import type { FloatArray, Matrix } from '../matrix.ts';
  *
  *     y[t, c] = x[t, c] / sqrt(mean_part(x[t, c]^2) + eps) * w[c]
  *
- * x `[T, C]`, w `[C]`, `[W]` (the same for every part) or null -> y `[T, C]`. Source: Zhang & Sennrich 2019, equation 4;
+ * x `[T, C]`, w `[C]`, shorter (it repeats) or null -> y `[T, C]`. Source: Zhang & Sennrich 2019, equation 4;
  * state-spaces/mamba ops/triton/layer_norm.py and layernorm_gated.py, rms_norm_ref.
  */
 export function rmsNorm(x: Matrix, w: FloatArray | null, eps: number, groups: number, y: FloatArray): void {
