@@ -5,4 +5,5 @@ export { type BackendDescription, isMambaError, MambaError, type MemoryUse } fro
 export { Tokenizer } from '@mamba-ts/tokenizer';
 export { backendNames, createBackend } from './backends.ts';
 export { LocalModel, loadLocalModel } from './local-model.ts';
+export type * from './session/types.ts';
 export type * from './types.ts';

@@ -4,6 +4,10 @@ import type { OpenedModel } from '@mamba-ts/loaders';
 import { type Backend, MambaError, type MemoryUse } from '@mamba-ts/tensor';
 import { Tokenizer } from '@mamba-ts/tokenizer';
 import { createBackend } from './backends.ts';
+import { DEFAULT_TEMPERATURE, randomSeed } from './defaults.ts';
+import { drain } from './drain.ts';
+import { createSession, loadSession } from './session/open.ts';
+import type { Session, SessionOptions } from './session/types.ts';
 import type {
   GenerateOptions,
   GenerationResult,
@@ -14,12 +18,6 @@ import type {
   ScoreResult,
   TextStream,
 } from './types.ts';
-
-/** Used unless told otherwise: lively, and rarely off the rails. */
-const DEFAULT_TEMPERATURE = 0.8;
-
-/** Chosen once per generation where the caller names no seed, and reported. */
-const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
 
 /** A model in this thread: the place where all packages meet. */
 export class LocalModel implements MambaModel {
@@ -72,6 +70,14 @@ export class LocalModel implements MambaModel {
     return { tokens, scored, nats };
   }
 
+  async createSession(options: SessionOptions = {}): Promise<Session> {
+    return createSession(this.languageModel, this.tokenizer, options);
+  }
+
+  async loadSession(bytes: Uint8Array, options: Pick<SessionOptions, 'cacheBytes'> = {}): Promise<Session> {
+    return loadSession(this.languageModel, this.tokenizer, bytes, options);
+  }
+
   async tokenize(text: string): Promise<number[]> {
     return this.tokenizer.encode(text);
   }
@@ -87,14 +93,6 @@ export class LocalModel implements MambaModel {
   async dispose(): Promise<void> {
     this.languageModel.dispose();
     this.#backend.dispose();
-  }
-}
-
-/** Runs a stream to its end. */
-export async function drain(stream: TextStream): Promise<GenerationResult> {
-  for (;;) {
-    const step = await stream.next();
-    if (step.done) return step.value;
   }
 }
 

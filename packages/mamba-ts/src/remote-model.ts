@@ -1,6 +1,9 @@
-import { drain } from './local-model.ts';
+import { drain } from './drain.ts';
+import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
 import type { Prompt, WireSource } from './serve-model.ts';
+import { type OpenedSession, RemoteSession } from './session/remote-session.ts';
+import type { Session, SessionOptions } from './session/types.ts';
 import type {
   GenerateOptions,
   GenerationResult,
@@ -19,7 +22,6 @@ export interface ModelWorker {
   terminate(): Promise<void>;
 }
 
-type StreamEvent = { readonly piece: string } | { readonly progress: Progress };
 type ScoreEvent = { readonly start: number; readonly logits: Float32Array } | { readonly progress: Progress };
 
 /** A model in a worker: the same interface, by messages. */
@@ -32,49 +34,8 @@ class RemoteModel implements MambaModel {
     this.#worker = worker;
   }
 
-  async *stream(prompt: Prompt, options: GenerateOptions = {}): TextStream {
-    const { onProgress, signal, ...rest } = options;
-    const stop = new AbortController();
-    const pieces: string[] = [];
-    let wake = (): void => {};
-    let result: GenerationResult | null = null;
-    let failure: { error: unknown } | null = null;
-    const ended = this.#worker.client
-      .call<GenerationResult, StreamEvent>(
-        'generate',
-        { prompt, options: rest },
-        {
-          signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
-          onEvent: (event) => {
-            if ('progress' in event) onProgress?.(event.progress);
-            else pieces.push(event.piece);
-            wake();
-          },
-        },
-      )
-      .then(
-        (value) => {
-          result = value;
-        },
-        (error) => {
-          failure = { error };
-        },
-      )
-      .finally(() => wake());
-    try {
-      for (;;) {
-        while (pieces.length > 0) yield pieces.shift()!;
-        if (result) return result;
-        if (failure) throw (failure as { error: unknown }).error;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-    } finally {
-      // A consumer that leaves early stops the worker too; it is idle again when this returns.
-      stop.abort();
-      await ended;
-    }
+  stream(prompt: Prompt, options: GenerateOptions = {}): TextStream {
+    return remoteStream<GenerationResult>(this.#worker.client, 'generate', { prompt }, options);
   }
 
   generate(prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
@@ -97,6 +58,16 @@ class RemoteModel implements MambaModel {
     );
     await delivered;
     return result;
+  }
+
+  async createSession(options: SessionOptions = {}): Promise<Session> {
+    const { client } = this.#worker;
+    return new RemoteSession(client, await client.call<OpenedSession>('session.create', options));
+  }
+
+  async loadSession(bytes: Uint8Array, options: Pick<SessionOptions, 'cacheBytes'> = {}): Promise<Session> {
+    const { client } = this.#worker;
+    return new RemoteSession(client, await client.call<OpenedSession>('session.load', { bytes, options }));
   }
 
   tokenize(text: string): Promise<number[]> {

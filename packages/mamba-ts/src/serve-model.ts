@@ -1,6 +1,7 @@
 import type { OpenedModel } from '@mamba-ts/loaders';
 import { type LocalModel, loadLocalModel } from './local-model.ts';
 import { type Port, serve } from './rpc.ts';
+import { sessionHandlers } from './session/serve-sessions.ts';
 import type { GenerateOptions, LoadOptions, Progress, ScoreOptions } from './types.ts';
 
 /** What crosses to the worker to open a checkpoint: anything that structured cloning can carry. */
@@ -15,6 +16,7 @@ export type Prompt = string | readonly number[];
 export function serveModel(port: Port, open: OpenSource): void {
   let model: LocalModel;
   serve(port, {
+    ...sessionHandlers(() => model),
     async load({ source, options }: { source: WireSource; options: LoadOptions }, emit, signal) {
       const onProgress = (progress: Progress): void => emit(progress);
       model = await loadLocalModel(await open(source, signal), { ...options, signal, onProgress });

@@ -1,4 +1,5 @@
 import type { BackendDescription, MemoryUse } from '@mamba-ts/tensor';
+import type { Session, SessionOptions } from './session/types.ts';
 
 /** Which kernels run the model; `auto` takes the fastest that this machine can run. */
 export type BackendName = 'auto' | 'reference' | 'wasm-simd' | 'wasm-relaxed';
@@ -106,6 +107,13 @@ export interface MambaModel {
   generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<GenerationResult>;
   /** How well the model predicts a text (or token ids). */
   score(text: string | readonly number[], options?: ScoreOptions): Promise<ScoreResult>;
+  /** A text that grows turn by turn, with its state: forked, undone, saved. */
+  createSession(options?: SessionOptions): Promise<Session>;
+  /**
+   * Reads what `Session.save` wrote. Throws `SESSION_FORMAT` for mangled bytes, `SESSION_VERSION`, and `STATE_MODEL` or
+   * `STATE_ADAPTER` where another model, dtype or adapter made it.
+   */
+  loadSession(bytes: Uint8Array, options?: Pick<SessionOptions, 'cacheBytes'>): Promise<Session>;
   tokenize(text: string): Promise<number[]>;
   detokenize(ids: readonly number[]): Promise<string>;
   /** Bytes in use now. */
