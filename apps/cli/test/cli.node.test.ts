@@ -120,23 +120,28 @@ function tensorOf(bytes: Buffer, name: string): Uint8Array<ArrayBuffer> {
 }
 
 describe('mamba score on a folder', () => {
-  test.each(['mamba/plain', 'mamba/original-mlp', 'mamba/falcon', 'mamba2/groups', 'mamba2/original'])(
-    'of %s: logits within 2e-4 of their range',
-    async (name) => {
-      const model = fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
-      const expected = await readFile(join(model, 'expected.safetensors'));
-      const ids = join(folder, 'fixture-ids.json');
-      const out = join(folder, 'fixture-logits.safetensors');
-      await writeFile(ids, JSON.stringify([...new Int32Array(tensorOf(expected, 'ids').buffer)]));
-      await json(['score', '--model', model, '--ids', ids, '--logits', out]);
-      const ours = new Float32Array(tensorOf(await readFile(out), 'logits').buffer);
-      const theirs = new Float32Array(tensorOf(expected, 'logits').buffer);
-      expect(ours.length).toBe(theirs.length);
-      const range = theirs.reduce((max, v) => Math.max(max, v)) - theirs.reduce((min, v) => Math.min(min, v));
-      const worst = ours.reduce((max, v, i) => Math.max(max, Math.abs(v - theirs[i]!)), 0);
-      expect(worst).toBeLessThanOrEqual(2e-4 * range);
-    },
-  );
+  test.each([
+    'mamba/plain',
+    'mamba/original-mlp',
+    'mamba/falcon',
+    'mamba2/groups',
+    'mamba2/original',
+    'mamba3/siso-norm',
+    'mamba3/mimo',
+  ])('of %s: logits within 2e-4 of their range', async (name) => {
+    const model = fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
+    const expected = await readFile(join(model, 'expected.safetensors'));
+    const ids = join(folder, 'fixture-ids.json');
+    const out = join(folder, 'fixture-logits.safetensors');
+    await writeFile(ids, JSON.stringify([...new Int32Array(tensorOf(expected, 'ids').buffer)]));
+    await json(['score', '--model', model, '--ids', ids, '--logits', out]);
+    const ours = new Float32Array(tensorOf(await readFile(out), 'logits').buffer);
+    const theirs = new Float32Array(tensorOf(expected, 'logits').buffer);
+    expect(ours.length).toBe(theirs.length);
+    const range = theirs.reduce((max, v) => Math.max(max, v)) - theirs.reduce((min, v) => Math.min(min, v));
+    const worst = ours.reduce((max, v, i) => Math.max(max, Math.abs(v - theirs[i]!)), 0);
+    expect(worst).toBeLessThanOrEqual(2e-4 * range);
+  });
 });
 
 describe('the trained checkpoint of shared/', () => {

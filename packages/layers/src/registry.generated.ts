@@ -10,4 +10,8 @@ export const registry: readonly { readonly modelTypes: readonly string[]; load()
     modelTypes: ['mamba2'],
     load: () => import('./architectures/mamba2.ts').then(({ architecture }) => architecture as Architecture),
   },
+  {
+    modelTypes: ['mamba3'],
+    load: () => import('./architectures/mamba3.ts').then(({ architecture }) => architecture as Architecture),
+  },
 ];

@@ -24,6 +24,10 @@ export const FIXTURES: readonly string[] = [
   'mamba2/original',
   'mamba2/original-mlp',
   'mamba2/original-no-norm',
+  'mamba3/siso',
+  'mamba3/siso-norm',
+  'mamba3/mimo',
+  'mamba3/mimo-norm',
 ];
 
 /** Printed where a fixture disagrees. */

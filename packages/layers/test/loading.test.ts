@@ -18,7 +18,7 @@ describe('a checkpoint', () => {
     expect(await codeOf(() => findArchitecture({ model_type: 'bert' }))).toBe('MODEL_TYPE');
     expect(await codeOf(() => findArchitecture({ d_model: 8, ssm_cfg: { layer: 'Mamba9' } }))).toBe('MODEL_TYPE');
     await expect(findArchitecture({ d_model: 8, ssm_cfg: { layer: 'Mamba9' } })).rejects.toThrow(
-      /ssm_cfg.layer "Mamba9"; supported: mamba, falcon_mamba, mamba2/,
+      /ssm_cfg.layer "Mamba9"; supported: mamba, falcon_mamba, mamba2, mamba3/,
     );
     await expect(findArchitecture({ model_type: 'bert' })).rejects.toThrow(/model_type "bert"; supported: mamba/);
     expect(await codeOf(() => findArchitecture([]))).toBe('CONFIG');
@@ -50,6 +50,20 @@ describe('a checkpoint', () => {
     ['mamba2/original', { ssm_cfg: { layer: 'Mamba2', headdim: 4, ngroups: 5 } }, /12 heads are not divisible/],
     ['mamba2/original', { ssm_cfg: { layer: 'Mamba2', d_ssm: 96 } }, /d_ssm = 96 is more than expand/],
     ['mamba2/original', { attn_layer_idx: [1] }, /"attn_layer_idx" must be absent or \[\] \(no layers of attention\)/],
+    ['mamba3/siso', { ssm_cfg: { layer: 'Mamba3', headdim: 7 } }, /40 is not divisible by ssm_cfg.headdim = 7/],
+    [
+      'mamba3/siso',
+      { ssm_cfg: { layer: 'Mamba3', headdim: 8, ngroups: 2 } },
+      /5 heads are not divisible by ssm_cfg.ngroups/,
+    ],
+    ['mamba3/siso', { ssm_cfg: { layer: 'Mamba3', headdim: 8, d_state: 3 } }, /d_state = 3 leaves no pair to turn/],
+    ['mamba3/siso', { ssm_cfg: { layer: 'Mamba3', rope_fraction: 0.25 } }, /"rope_fraction" must be one of 0.5, 1/],
+    [
+      'mamba3/siso',
+      { ssm_cfg: { layer: 'Mamba3', A_activation: 'relu' } },
+      /"A_activation" must be one of "heavy_tail"/,
+    ],
+    ['mamba3/mimo', { ssm_cfg: { layer: 'Mamba3', headdim: 6, d_state: 9, is_mimo: true } }, /d_state = 9 is odd/],
     ['mamba/original', { rms_norm: false }, /"rms_norm" must be one of true, found false/],
     ['mamba/original', { d_intermediate: -1 }, /"d_intermediate" must be a whole number/],
     ['mamba/falcon', { mixer_rms_eps: 0 }, /"mixer_rms_eps" must be a positive number/],
@@ -104,6 +118,9 @@ test.each([
   ['falcon-mamba-7b', 7_272_665_088],
   ['mamba2-130m', 128_989_632],
   ['mamba2-2.7b', 2_702_599_680],
+  ['mamba3-siso-187m', 186_849_600],
+  ['mamba3-mimo-187m', 187_291_968],
+  ['mamba3-mimo-1.5b', 1_497_082_880],
 ])('the published size %s has %i parameters', async (name, expected) => {
   const { architecture, config } = await findPreset(name);
   const { parameters } = architecture.createModel(architecture.parseConfig(config));
