@@ -61,6 +61,11 @@ export function ownWeight(memory: WasmMemory, call: string, weight: Weight): Was
   return weight;
 }
 
+/** The address of an optional vector; 0 for none. */
+export function addressOf(memory: WasmMemory, op: string, w: Weight | null): number {
+  return w === null ? 0 : ownWeight(memory, op, w).address;
+}
+
 export function freeWeight(memory: WasmMemory, weight: Weight): void {
   const own = ownWeight(memory, 'freeWeight', weight);
   memory.releaseWeight(own.address, own.bytes);

@@ -1,16 +1,22 @@
-export type { Architecture, ConfigJson, ModelDefinition, Observe } from './architecture.ts';
+export { type Architecture, type ConfigJson, defineModel, type ModelDefinition, type Observe } from './architecture.ts';
 export { crc32 } from './crc32.ts';
 export { findArchitecture, findPreset, supportedModelTypes } from './find-architecture.ts';
+export { gatedMlp } from './gated-mlp.ts';
 export { LoadedLanguageModel, loadLanguageModel, type ModelSummary, type Observed } from './language-model.ts';
 export {
   type MambaMixerConfig,
   type MambaMixerParameters,
   type MambaMixerState,
   mambaMixer,
+  mambaMixerBlock,
   mambaMixerParameters,
   mambaMixerState,
 } from './mamba-mixer.ts';
+export { type Mamba2MixerConfig, mamba2Mixer } from './mamba2-mixer.ts';
+export { type Mamba3MixerConfig, mamba3Mixer } from './mamba3-mixer.ts';
 export type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
 export { type LoadedParameters, type LoadOptions, listParameters, loadParameters } from './parameters.ts';
 export { randomWeights } from './random-weights.ts';
+export { type Block, type BlockForward, block, preNorm, stackedModel } from './stack.ts';
+export type { StackConfig } from './stack-config.ts';
 export { type StateLayout, StateLayoutBuilder } from './state-layout.ts';

@@ -5,6 +5,7 @@ pub mod elementwise;
 pub mod linear;
 pub mod mamba3;
 pub mod math;
+pub mod mimo;
 pub mod norm;
 pub mod recurrence;
 pub mod scan;

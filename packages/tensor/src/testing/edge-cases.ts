@@ -1,16 +1,7 @@
 import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
-import {
-  addCase,
-  concatCase,
-  embeddingCase,
-  linearCase,
-  logitsCase,
-  mimoGateCase,
-  type OpCase,
-  rmsNormCase,
-  siluGateCase,
-} from './cases.ts';
+import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase } from './cases.ts';
+import { concatCase, mimoGateCase, siluGateCase } from './gate-cases.ts';
 import { mamba3Case } from './mamba3-case.ts';
 import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
