@@ -131,11 +131,14 @@ async function* chunksOf(remote: Remote, response: Response, signal?: AbortSigna
   }
 }
 
+const isEncoded = (response: Response): boolean =>
+  (response.headers.get('content-encoding') ?? 'identity') !== 'identity';
+
 /** The body of an answer without ranges, gathered into a Blob of Blobs, so that no byte is in memory twice for long. */
 async function download(remote: Remote, response: Response, options: UrlOptions): Promise<Blob> {
   const limit = options.maxDownload ?? 2 ** 32;
   // A compressed body is longer once unpacked than its header says.
-  const encoded = (response.headers.get('content-encoding') ?? 'identity') !== 'identity';
+  const encoded = isEncoded(response);
   const header = response.headers.get('content-length');
   const declared = header !== null && !encoded && /^\d{1,15}$/.test(header) ? Number(header) : null;
   const tooLarge = (bytes: number): MambaError =>
@@ -207,7 +210,8 @@ export async function urlSource(address: string | URL, options: UrlOptions = {})
   if (first.status === 206) {
     const range = contentRange(first);
     await first.body?.cancel();
-    if (range && range.first === 0 && range.last === 0 && range.size > 0) {
+    // Ranges of a compressed body count compressed bytes: of no use here.
+    if (range && range.first === 0 && range.last === 0 && range.size > 0 && !isEncoded(first)) {
       return rangedSource(remote, range.size, first.headers.get('etag'));
     }
   }

@@ -183,6 +183,19 @@ describe('a URL', () => {
     expect(await codeOf(() => urlSource(url, { fetch: mock.fetch, maxDownload: 100 }))).toBe('FILE_SIZE');
   });
 
+  test('ranges of a compressed body count compressed bytes: the file is fetched whole instead', async () => {
+    const mock = server();
+    mock.alter = (response, range) => {
+      const headers = new Headers(response.headers);
+      headers.set('content-encoding', 'gzip');
+      if (range) headers.set('content-range', 'bytes 0-0/700');
+      return new Response(response.body, { status: response.status, headers });
+    };
+    const source = await urlSource(url, { fetch: mock.fetch });
+    expect([source.transfer, source.size]).toEqual(['download', 3000]);
+    expect(await source.read(5, 9)).toEqual(bytes.slice(5, 14));
+  });
+
   test('a connection that breaks off, and an abort while bytes come', async () => {
     const mock = server();
     const source = await urlSource(url, { fetch: mock.fetch });

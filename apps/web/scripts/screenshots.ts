@@ -1,0 +1,56 @@
+// Pictures of the playground for docs/screenshots/: `pnpm --filter web screenshots`.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Page } from 'playwright';
+import { ensureBrowser } from '../../../scripts/browser.mjs';
+import { startSite } from '../test/site.ts';
+
+const folder = fileURLToPath(new URL('../../../docs/screenshots/', import.meta.url));
+const site = await startSite((await ensureBrowser())!);
+
+async function picture(page: Page, name: string): Promise<void> {
+  await page.evaluate(() => document.fonts.ready);
+  await page.waitForTimeout(200);
+  await page.screenshot({ path: `${folder}${name}.png`, animations: 'disabled' });
+}
+
+async function write(page: Page, tokens: number): Promise<void> {
+  await page.getByLabel('Length').fill(String(tokens));
+  await page.getByLabel('Seed').fill('7');
+  await page.getByRole('button', { name: 'Write' }).click();
+}
+
+const done = (page: Page) => page.getByText('reached the length asked for').waitFor();
+
+for (const [name, options] of [
+  ['wide', { viewport: { width: 1280, height: 1160 }, colorScheme: 'light' }],
+  ['dark', { viewport: { width: 1280, height: 1160 }, colorScheme: 'dark' }],
+  ['narrow', { viewport: { width: 390, height: 1640 }, colorScheme: 'light' }],
+] as const) {
+  const { page } = await site.open(options);
+  await write(page, 2000);
+  await done(page);
+  await page.getByRole('region', { name: 'What the model wrote' }).evaluate((element) => element.scrollTo(0, 0));
+  await picture(page, name);
+  await page.context().close();
+}
+
+const generating = (await site.open({ viewport: { width: 1280, height: 1160 }, colorScheme: 'light' })).page;
+await write(generating, 20_000);
+await generating.waitForTimeout(4000);
+await picture(generating, 'generating');
+await generating.context().close();
+
+const failing = (await site.open({ viewport: { width: 1280, height: 1000 }, colorScheme: 'light' })).page;
+const parent = await mkdtemp(join(tmpdir(), 'mamba-'));
+const broken = join(parent, 'bert-base');
+await mkdir(broken);
+await writeFile(join(broken, 'config.json'), '{"model_type": "bert"}');
+await writeFile(join(broken, 'model.safetensors'), Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0, 123, 125));
+await failing.getByLabel('Model folder').setInputFiles(broken);
+await failing.getByRole('alert').waitFor();
+await picture(failing, 'error');
+await site.close();
+await rm(parent, { recursive: true });

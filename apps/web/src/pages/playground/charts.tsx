@@ -1,0 +1,122 @@
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { modelState } from '../../model.ts';
+import { theme } from '../../theme.ts';
+import { bytes } from '../../words.ts';
+import { type Sample, samples } from './generation.ts';
+
+const HEIGHT = 150;
+
+/** The line runs at half the height: an outlier, such as the first tokens on cold kernels, does not press it flat. */
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+}
+
+/** A colour of the page's style sheet. */
+const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+interface LineProps {
+  /** Values over `samples`; drawn from 0 up, so that small changes look small. */
+  readonly value: (sample: Sample) => number;
+  readonly show: (value: number) => string;
+  readonly stroke: string;
+}
+
+function Line({ value, show, stroke }: LineProps) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const list = samples.value;
+  const scheme = theme();
+
+  // Colours are read from the style sheet, which follows the scheme.
+  useEffect(() => {
+    const target = host.current!;
+    const axis = {
+      stroke: colour('--ink-soft'),
+      grid: { stroke: colour('--line'), width: 1 },
+      ticks: { show: false },
+      font: '12px system-ui, sans-serif',
+    };
+    const made = new uPlot(
+      {
+        width: target.clientWidth,
+        height: HEIGHT,
+        legend: { show: false },
+        cursor: { show: false },
+        scales: { x: { time: false }, y: { range: (plot) => [0, 2 * median(plot.data[1] as number[]) || 1] } },
+        axes: [
+          { ...axis, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')), space: 70, size: 28 },
+          { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? '0' : show(tick))), size: 66, space: 44 },
+        ],
+        series: [{}, { stroke: colour(stroke), width: 2.25, points: { show: false } }],
+      },
+      [[], []],
+      target,
+    );
+    plot.current = made;
+    const observer = new ResizeObserver(() => made.setSize({ width: target.clientWidth, height: HEIGHT }));
+    observer.observe(target);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [scheme, stroke]);
+
+  useEffect(() => {
+    plot.current?.setData([list.map(({ tokens }) => tokens), list.map(value)]);
+  }, [list, value, scheme]);
+
+  return <div ref={host} class="plot" aria-hidden="true" />;
+}
+
+const timeOf = (sample: Sample): number => sample.ms;
+const showTime = (ms: number): string => `${ms < 1 ? ms.toFixed(2) : ms.toFixed(1)} ms`;
+
+const mean = (list: readonly Sample[]): number => list.reduce((sum, { ms }) => sum + ms, 0) / list.length;
+
+/** In words what the lines show, for those who do not see them. */
+function timeSentence(list: readonly Sample[]): string {
+  if (list.length < 8) return 'The time that each token takes, as the text grows.';
+  const quarter = Math.ceil(list.length / 4);
+  const [early, late] = [mean(list.slice(0, quarter)), mean(list.slice(-quarter))];
+  return `${showTime(early)} per token at first, ${showTime(late)} after ${list.at(-1)!.tokens.toLocaleString('en-US')} tokens.`;
+}
+
+/** Time per token and size of the state, live: both stay level however long the text grows. */
+export function Charts() {
+  const state = modelState.value;
+  const stateBytes = state.kind === 'ready' ? state.model.info.stateBytes : 0;
+  const list = samples.value;
+  return (
+    <div class="charts">
+      <figure>
+        <figcaption>
+          <h2>Time per token</h2>
+          <p>{timeSentence(list)}</p>
+        </figcaption>
+        <Line value={timeOf} show={showTime} stroke="--accent" />
+        <p class="axis-name">tokens of text</p>
+      </figure>
+      <figure>
+        <figcaption>
+          <h2>Memory of the text</h2>
+          <p>
+            {stateBytes > 0
+              ? `${bytes(stateBytes)} of state hold all that the model knows of the text, whatever its length.`
+              : 'The state that holds all the model knows of the text.'}
+          </p>
+        </figcaption>
+        <StateLine stateBytes={stateBytes} />
+        <p class="axis-name">tokens of text</p>
+      </figure>
+    </div>
+  );
+}
+
+function StateLine({ stateBytes }: { readonly stateBytes: number }) {
+  const value = useRef<(sample: Sample) => number>(() => stateBytes);
+  if (value.current({ tokens: 0, ms: 0 }) !== stateBytes) value.current = () => stateBytes;
+  return <Line value={value.current} show={bytes} stroke="--second" />;
+}
