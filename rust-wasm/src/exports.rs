@@ -5,6 +5,7 @@
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 
 mod recurrences;
+mod transformer;
 
 use crate::format::{Bf16, RaisedF16, F16, F32};
 use crate::scalar::conv::{load_history, store_history};

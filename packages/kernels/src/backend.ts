@@ -9,7 +9,6 @@ import {
   checkRmsNorm,
   checkSelectiveScan,
   checkSiluGate,
-  checkSlotValues,
   checkTensor,
   checkUpload,
   MambaError,
@@ -20,6 +19,7 @@ import type { WasmBuild } from './build.ts';
 import type { Kernels } from './instance.ts';
 import { WasmMemory } from './memory.ts';
 import { recurrences } from './recurrences.ts';
+import { transformerOps } from './transformer-ops.ts';
 import { addressOf, createWeight, freeWeight, ownWeight, transposedTaps } from './weights.ts';
 
 /** The most taps of a convolution that the kernel's tables hold. */
@@ -63,12 +63,16 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
           linear: 'native',
           embedding: 'native',
           rmsNorm: 'native',
+          layerNorm: 'native',
           causalConv1d: 'native',
           selectiveScan: 'native',
           ssd: 'native',
           mamba3Scan: 'native',
           mimoGate: 'native',
           siluGate: 'native',
+          gelu: 'native',
+          rope: 'native',
+          attention: 'native',
           concat: 'native',
           add: 'native',
           logits: 'native',
@@ -118,7 +122,7 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
       const from = memory.address(op, 'x', x);
       const weights = transposedTaps(memory, ownWeight(memory, op, w));
       const offsets = vectorOf(op, bias);
-      const states = segments.map(({ slot }) => memory.field(op, slot, state));
+      const states = segments.map(({ slot }) => memory.slots.field(op, slot, state));
       const y = memory.tensor(tokens, channels);
       const history = memory.scratch(4 * channels * (taps - 1));
       for (const [i, { start, length, reset }] of segments.entries()) {
@@ -147,7 +151,7 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
         z: z === null ? 0 : memory.address(op, 'z', z),
       };
       const [a, skip, offsets] = [vectorOf(op, A), vectorOf(op, D), vectorOf(op, deltaBias)];
-      const states = segments.map(({ slot }) => memory.field(op, slot, state));
+      const states = segments.map(({ slot }) => memory.slots.field(op, slot, state));
       const y = memory.tensor(tokens, channels);
       const work = memory.scratch(4 * kernels.scan_scratch_len(channels, count));
       for (const [i, { start, length, reset }] of segments.entries()) {
@@ -181,6 +185,7 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
     },
 
     ...recurrences(memory),
+    ...transformerOps(memory),
 
     siluGate(x, gate) {
       const kernels = memory.kernels('siluGate');
@@ -239,26 +244,13 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
     createWeight: (spec, dtype) => createWeight(memory, spec, dtype),
     freeWeight: (weight) => freeWeight(memory, weight),
 
-    createSlot: (length) => memory.createSlot(length),
-    freeSlot: (slot) => memory.freeSlot(slot),
-    copySlot(from, to) {
-      const [source, target] = [memory.slot('copySlot', from), memory.slot('copySlot', to)];
-      checkSlotValues('copySlot', to, from.length);
-      memory.floats().copyWithin(target.address / 4, source.address / 4, source.address / 4 + source.length);
-    },
-    zeroSlot(slot) {
-      const { address, length } = memory.slot('zeroSlot', slot);
-      memory.floats().fill(0, address / 4, address / 4 + length);
-    },
-    async readSlot(slot) {
-      const { address, length } = memory.slot('readSlot', slot);
-      return memory.floats().slice(address / 4, address / 4 + length);
-    },
-    writeSlot(slot, values) {
-      const { address } = memory.slot('writeSlot', slot);
-      checkSlotValues('writeSlot', slot, values.length);
-      memory.floats().set(values, address / 4);
-    },
+    createSlot: (length, caches = []) => memory.slots.create(length, caches),
+    freeSlot: (slot) => memory.slots.free(slot),
+    reserveRows: (slot, rows) => memory.slots.reserve(slot, rows),
+    copySlot: (from, to, rows = 0) => memory.slots.copy(from, to, rows),
+    zeroSlot: (slot) => memory.slots.zero(slot),
+    readSlot: async (slot, rows = 0) => memory.slots.read(slot, rows),
+    writeSlot: (slot, values) => memory.slots.write(slot, values),
 
     upload(values, shape) {
       memory.kernels('upload');

@@ -158,6 +158,48 @@ export interface Kernels {
     rank: number,
     width: number,
   ): void;
+  layer_norm(
+    x: number,
+    xStride: number,
+    w: number,
+    bias: number,
+    y: number,
+    tokens: number,
+    width: number,
+    eps: number,
+  ): void;
+  gelu(x: number, xStride: number, y: number, tokens: number, width: number, tanh: number): void;
+  rope(
+    x: number,
+    xStride: number,
+    table: number,
+    y: number,
+    tokens: number,
+    heads: number,
+    width: number,
+    turned: number,
+    pairs: number,
+  ): void;
+  attention_scratch_len(width: number): number;
+  attention(
+    q: number,
+    qStride: number,
+    k: number,
+    kStride: number,
+    v: number,
+    vStride: number,
+    y: number,
+    pages: number,
+    keys: number,
+    values: number,
+    heads: number,
+    group: number,
+    width: number,
+    position: number,
+    tokens: number,
+    scale: number,
+    scratch: number,
+  ): void;
   limit_read(address: number, bytes: number, passes: number): number;
   limit_multiply_add(rounds: number, address: number): number;
 }

@@ -1,15 +1,6 @@
-import {
-  checkSlotLength,
-  disposedError,
-  foreignError,
-  MambaError,
-  type MemoryUse,
-  type Slot,
-  type StateField,
-  staleError,
-  type Tensor,
-} from '@mamba-ts/tensor';
+import { disposedError, foreignError, MambaError, type MemoryUse, staleError, type Tensor } from '@mamba-ts/tensor';
 import type { Kernels } from './instance.ts';
+import { WasmSlots } from './slots.ts';
 
 /** Scratch comes in blocks of at least so many bytes. */
 const MIN_BLOCK = 1 << 20;
@@ -25,17 +16,6 @@ interface Step {
   readonly memory: WasmMemory;
 }
 
-class WasmSlot implements Slot {
-  readonly length: number;
-  readonly address: number;
-  owner: WasmMemory | null;
-  constructor(owner: WasmMemory, length: number, address: number) {
-    this.owner = owner;
-    this.length = length;
-    this.address = address;
-  }
-}
-
 /**
  * One WebAssembly memory and its three lifetimes: weights and slots are blocks of its allocator; scratch is an arena of
  * blocks that `endStep` empties. Addresses are bytes, up to 4 GiB: JavaScript sees those past 2 GiB as negative, hence
@@ -43,14 +23,15 @@ class WasmSlot implements Slot {
  */
 export class WasmMemory {
   readonly name: string;
+  readonly slots: WasmSlots = new WasmSlots(this);
   #kernels: Kernels | null;
   #weights = 0;
-  #slots = 0;
   #scratch = 0;
   #blocks: Block[] = [];
   /** Into the last block. */
   #used = 0;
-  #step: Step = { memory: this };
+  /** Another object in every step. */
+  step: Step = { memory: this };
   #floats: Float32Array = new Float32Array(0);
 
   constructor(name: string, kernels: Kernels) {
@@ -106,35 +87,6 @@ export class WasmMemory {
     this.#weights -= bytes;
   }
 
-  // --- slots
-
-  createSlot(length: number): Slot {
-    this.kernels('createSlot');
-    checkSlotLength(length);
-    const address = this.allocate(4 * length, 'createSlot');
-    this.floats().fill(0, address / 4, address / 4 + length);
-    this.#slots += 4 * length;
-    return new WasmSlot(this, length, address);
-  }
-
-  freeSlot(slot: Slot): void {
-    const own = this.slot('freeSlot', slot);
-    this.release(own.address, 4 * own.length);
-    this.#slots -= 4 * own.length;
-    own.owner = null;
-  }
-
-  slot(call: string, slot: Slot): WasmSlot {
-    this.kernels(call);
-    if (!(slot instanceof WasmSlot) || slot.owner !== this) throw foreignError(this.name, `${call}: the slot`);
-    return slot;
-  }
-
-  /** The address of a field in a slot. */
-  field(call: string, slot: Slot, field: StateField): number {
-    return this.slot(call, slot).address + 4 * field.offset;
-  }
-
   // --- scratch
 
   /** `bytes` of working memory until the end of the step. */
@@ -155,13 +107,13 @@ export class WasmMemory {
 
   tensor(rows: number, columns: number): Tensor {
     const address = this.scratch(4 * rows * columns);
-    return { shape: [rows, columns], rowStride: columns, offset: address / 4, storage: this.#step };
+    return { shape: [rows, columns], rowStride: columns, offset: address / 4, storage: this.step };
   }
 
   /** The byte address of a tensor's first element. Throws `STALE_TENSOR` or `FOREIGN`. */
   address(call: string, name: string, x: Tensor): number {
     const step = x.storage as Step;
-    if (step !== this.#step) {
+    if (step !== this.step) {
       if (step?.memory === this) throw staleError(this.name, `${call}: ${name}`);
       throw foreignError(this.name, `${call}: ${name}`);
     }
@@ -170,7 +122,7 @@ export class WasmMemory {
 
   endStep(): void {
     this.kernels('endStep');
-    this.#step = { memory: this };
+    this.step = { memory: this };
     this.#used = 0;
     this.#scratch = 0;
     if (this.#blocks.length > 1) {
@@ -184,7 +136,7 @@ export class WasmMemory {
 
   use(): MemoryUse {
     const { memory } = this.kernels('memory');
-    return { weights: this.#weights, state: this.#slots, scratch: this.#scratch, total: memory.buffer.byteLength };
+    return { weights: this.#weights, state: this.slots.bytes, scratch: this.#scratch, total: memory.buffer.byteLength };
   }
 
   dispose(): void {

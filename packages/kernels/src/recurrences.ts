@@ -21,7 +21,7 @@ export function recurrences(memory: WasmMemory): Pick<Ops, 'ssd' | 'mamba3Scan' 
         C: memory.address(op, 'C', C),
       };
       const [a, skip, offsets] = [addressOf(memory, op, A), addressOf(memory, op, D), addressOf(memory, op, dtBias)];
-      const states = segments.map(({ slot }) => memory.field(op, slot, state));
+      const states = segments.map(({ slot }) => memory.slots.field(op, slot, state));
       const channels = heads * width;
       const y = memory.tensor(x.shape[0], channels);
       const work = memory.scratch(4 * kernels.ssd_scratch_len(width, count));
@@ -77,7 +77,7 @@ export function recurrences(memory: WasmMemory): Pick<Ops, 'ssd' | 'mamba3Scan' 
         number,
       ];
       const fields = [state.angle, state.ssm, state.k, state.v];
-      const slots = segments.map(({ slot }) => fields.map((field) => memory.field(op, slot, field)));
+      const slots = segments.map(({ slot }) => fields.map((field) => memory.slots.field(op, slot, field)));
       const y = memory.tensor(x.shape[0], rank * channels); // [T, H P] -> [T, R H P]
       const work = memory.scratch(4 * kernels.mamba3_scratch_len(width, states, rank, angles));
       for (const [i, { start, length, reset }] of segments.entries()) {

@@ -3,12 +3,19 @@ import type { Tensor } from './tensor.ts';
 import type { ParameterSpec, Weight, WeightWriter } from './weights.ts';
 
 /**
- * The recurrent state of one sequence: one contiguous block of f32 that holds every layer's fields. Made by
- * `createSlot`, updated in place by the sequence ops, copied, saved and loaded as a whole.
+ * The state of one sequence, with every layer's fields: a block of f32 of fixed size (recurrent layers), and rows, one
+ * per token (the caches of attention layers). Made by `createSlot`, updated in place by the sequence ops, copied, saved
+ * and loaded as a whole.
  */
 export interface Slot {
-  /** f32 elements. */
+  /** f32 elements of the block. */
   readonly length: number;
+  /** What a row is made of; empty for a model without attention. */
+  readonly caches: readonly CacheField[];
+  /** Rows that have memory: those of the tokens fed, and what the backend holds ready. See `reserveRows`. */
+  readonly rows: number;
+  /** Bytes that it holds now. */
+  readonly bytes: number;
 }
 
 /** Where one layer's state lies in every slot of a model, e.g. `layers.3.ssm`, `[channels, states]`. */
@@ -16,6 +23,19 @@ export interface StateField {
   readonly name: string;
   readonly shape: readonly number[];
   /** f32 elements from the start of the slot. */
+  readonly offset: number;
+}
+
+/**
+ * One attention layer's part of every row of a slot: the token's keys `[heads, width]`, then its values `[heads, width]`.
+ * How rows lie in memory is the backend's business; read and written they are `[rows, sum of 2 heads width]`.
+ */
+export interface CacheField {
+  readonly name: string;
+  /** Heads of keys and values; queries may have a multiple of them. */
+  readonly heads: number;
+  readonly width: number;
+  /** f32 elements from the start of a row. */
   readonly offset: number;
 }
 
@@ -32,6 +52,11 @@ export interface Segment {
   readonly slot: Slot;
   /** Zero the state before the first row. */
   readonly reset: boolean;
+  /**
+   * Tokens of the sequence before the first row; 0 where left out, and after a reset. `rope` turns by it, `attention`
+   * sees so many cached rows and caches its own behind them.
+   */
+  readonly position?: number;
 }
 
 /** The variants of `mamba3Scan`. */
@@ -77,6 +102,12 @@ export interface Ops {
    * Source: Zhang & Sennrich 2019, equation 4; state-spaces/mamba ops/triton/layer_norm.py, layernorm_gated.py.
    */
   rmsNorm(x: Tensor, w: Weight | null, eps: number, groups?: number): Tensor;
+
+  /**
+   * `y[t] = (x[t] - mean(x[t])) / sqrt(var(x[t]) + eps) * w + bias`, var over all C (not C - 1). x `[T, C]`, w vector
+   * `[C]`, bias vector `[C]` or null. Source: Ba, Kiros & Hinton 2016, equation 4; torch.nn.functional.layer_norm.
+   */
+  layerNorm(x: Tensor, w: Weight, bias: Weight | null, eps: number): Tensor;
 
   /**
    * Depthwise causal convolution: `y[t, c] = act(bias[c] + sum_k w[c, k] x[t - K + 1 + k, c])`; the last tap meets the
@@ -195,6 +226,37 @@ export interface Ops {
    */
   siluGate(x: Tensor, gate: Tensor): Tensor;
 
+  /**
+   * Gaussian error linear unit, x `[T, C]`: `erf`: `x / 2 (1 + erf(x / sqrt 2))`; `tanh`, which stands for it in many
+   * models: `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`. Source: Hendrycks & Gimpel 2016, section 2.
+   */
+  gelu(x: Tensor, form: 'erf' | 'tanh'): Tensor;
+
+  /**
+   * Rotary position embedding: turns the pairs (a, b) of every head by an angle that grows with the token's position in its
+   * sequence,
+   *
+   *     y_a = x_a cos(p f_i) - x_b sin(p f_i)        y_b = x_b cos(p f_i) + x_a sin(p f_i)
+   *
+   * for i < F: `halves`: (a, b) = (i, i + F), as in GPT-NeoX and Llama; `pairs`: (2 i, 2 i + 1), as in the paper and in
+   * GGUF files of Llama. Columns from 2 F on stay. x `[T H, D]`, a row per token and head; frequencies `[F]`, radians per
+   * token, 2 F <= D. Source: Su et al. 2021, equation 34; transformers apply_rotary_pos_emb.
+   */
+  rope(x: Tensor, frequencies: Float64Array, rotation: 'halves' | 'pairs', segments: readonly Segment[]): Tensor;
+
+  /**
+   * Causal attention over the cache, to which the rows' own keys and values are added first:
+   *
+   *     y[t, h] = sum_s softmax_s(scale q[t, h] . k[s, g]) v[s, g],   s = 0 .. position of t,   g = floor(h / (H / G))
+   *
+   * Token t of a segment has position `segment.position + t - segment.start`; rows s come from the cache, where earlier
+   * calls left them. H query heads share G heads of keys and values (grouped queries). q `[T H, D]`, k and v `[T G, D]`, a
+   * row per token and head -> `[T H, D]`. Every slot has rows reserved for its segment's tokens: the op allocates no state.
+   * No `[T, T]` matrix is formed. Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 (groups); Milakov &
+   * Gimelshein 2018 (online softmax).
+   */
+  attention(q: Tensor, k: Tensor, v: Tensor, scale: number, cache: CacheField, segments: readonly Segment[]): Tensor;
+
   /** `y[t] = (a[t], b[t])`: a `[T, A]`, b `[T, B]` -> `[T, A + B]`. */
   concat(a: Tensor, b: Tensor): Tensor;
 
@@ -240,12 +302,20 @@ export interface Backend extends Ops {
   createWeight(spec: ParameterSpec, dtype: DType): WeightWriter;
   freeWeight(weight: Weight): void;
 
-  /** A zeroed slot of `length` f32 elements. */
-  createSlot(length: number): Slot;
+  /** A zeroed slot of `length` f32 elements, and of rows of `caches`, of which it has none yet. */
+  createSlot(length: number, caches?: readonly CacheField[]): Slot;
   freeSlot(slot: Slot): void;
-  copySlot(from: Slot, to: Slot): void;
+  /**
+   * Memory for at least `rows` rows; those there are stay where they are. Called before a pass, so that ops never
+   * allocate state. Throws `OUT_OF_MEMORY` and leaves the slot as it was.
+   */
+  reserveRows(slot: Slot, rows: number): void;
+  /** The block and the first `rows` rows (none where left out), for which memory is reserved. */
+  copySlot(from: Slot, to: Slot, rows?: number): void;
   zeroSlot(slot: Slot): void;
-  readSlot(slot: Slot): Promise<Float32Array>;
+  /** The block, then the first `rows` rows (none where left out). */
+  readSlot(slot: Slot, rows?: number): Promise<Float32Array>;
+  /** What `readSlot` gave, of any number of rows. */
   writeSlot(slot: Slot, values: Float32Array): void;
 
   /** A scratch tensor from row-major values, `shape[0] * shape[1]` of them. */

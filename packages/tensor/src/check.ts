@@ -1,4 +1,4 @@
-import type { Segment, Slot, StateField } from './backend.ts';
+import type { Segment, StateField } from './backend.ts';
 import { DTYPE_BYTES, type DType } from './dtype.ts';
 import { MambaError } from './errors.ts';
 import type { Tensor } from './tensor.ts';
@@ -74,19 +74,8 @@ export function checkWeight(
   }
 }
 
-/**
- * The segments tile rows 0..rows-1 in row order without gaps, and the state field lies within each slot.
- * Throws `SHAPE`.
- */
-export function checkSegments(op: string, rows: number, state: StateField, segments: readonly Segment[]): void {
-  const size = elementCount(state.shape);
-  if (!isCount(size) || !isCount(state.offset)) {
-    throw shape(
-      `${op}: state field ${state.name} has shape [${state.shape.join(', ')}] at offset ${state.offset}, expected whole ` +
-        'numbers. Take the fields from the layout of the model',
-      { op, state: state.name, shape: state.shape, offset: state.offset },
-    );
-  }
+/** The segments tile rows 0..rows-1 in row order without gaps, at positions that are counts. Throws `SHAPE`. */
+export function checkRows(op: string, rows: number, segments: readonly Segment[]): void {
   let next = 0;
   for (let i = 0; i < segments.length; i++) {
     const s = segments[i]!;
@@ -97,11 +86,11 @@ export function checkSegments(op: string, rows: number, state: StateField, segme
         { op, segment: i, start: s.start, length: s.length, expected: next },
       );
     }
-    if (state.offset + size > s.slot.length) {
+    if (s.position !== undefined && (!isCount(s.position) || (s.reset && s.position !== 0))) {
       throw shape(
-        `${op}: state field ${state.name} takes elements ${state.offset} to ${state.offset + size}, but the slot of ` +
-          `segment ${i} has ${s.slot.length}. Make slots with the length that the model's layout states`,
-        { op, state: state.name, offset: state.offset, size, slot: s.slot.length },
+        `${op}: segment ${i} has position ${s.position}, expected the number of its sequence's tokens before it: a whole ` +
+          'number, 0 after a reset',
+        { op, segment: i, position: s.position, reset: s.reset },
       );
     }
     next += s.length;
@@ -116,6 +105,29 @@ export function checkSegments(op: string, rows: number, state: StateField, segme
       },
     );
   }
+}
+
+/** As `checkRows`, and the state field lies within each slot. Throws `SHAPE`. */
+export function checkSegments(op: string, rows: number, state: StateField, segments: readonly Segment[]): void {
+  const size = elementCount(state.shape);
+  if (!isCount(size) || !isCount(state.offset)) {
+    throw shape(
+      `${op}: state field ${state.name} has shape [${state.shape.join(', ')}] at offset ${state.offset}, expected whole ` +
+        'numbers. Take the fields from the layout of the model',
+      { op, state: state.name, shape: state.shape, offset: state.offset },
+    );
+  }
+  for (let i = 0; i < segments.length; i++) {
+    const { slot } = segments[i]!;
+    if (state.offset + size > slot.length) {
+      throw shape(
+        `${op}: state field ${state.name} takes elements ${state.offset} to ${state.offset + size}, but the slot of ` +
+          `segment ${i} has ${slot.length}. Make slots with the length that the model's layout states`,
+        { op, state: state.name, offset: state.offset, size, slot: slot.length },
+      );
+    }
+  }
+  checkRows(op, rows, segments);
 }
 
 function checkStateShape(op: string, state: StateField, channels: number, width: number): void {
@@ -168,15 +180,32 @@ export function checkRmsNorm(x: Tensor, w: Weight | null, eps: number, groups: n
     const repeats = length > 0 && length % part === 0 && x.shape[1] % length === 0;
     checkWeight('rmsNorm', 'w', w, 'vector', repeats ? length : x.shape[1]);
   }
+  checkEps('rmsNorm', eps);
+}
+
+/** Arguments of `layerNorm`: x `[T, C]`, w vector `[C]`, bias vector `[C]` or null, eps >= 0. */
+export function checkLayerNorm(x: Tensor, w: Weight, bias: Weight | null, eps: number): void {
+  checkTensor('layerNorm', 'x', x);
+  checkWeight('layerNorm', 'w', w, 'vector', x.shape[1]);
+  if (bias !== null) checkWeight('layerNorm', 'bias', bias, 'vector', x.shape[1]);
+  checkEps('layerNorm', eps);
+}
+
+function checkEps(op: string, eps: number): void {
   if (!(eps >= 0 && eps < Number.POSITIVE_INFINITY)) {
     throw new MambaError(
       'ARGUMENT',
-      `rmsNorm: eps is ${eps}, expected a finite number of at least 0. Read it from the config`,
-      {
-        op: 'rmsNorm',
-        eps,
-      },
+      `${op}: eps is ${eps}, expected a finite number of at least 0. Read it from the config`,
+      { op, eps },
     );
+  }
+}
+
+/** Arguments of `gelu`: x, and a form that we know. */
+export function checkGelu(x: Tensor, form: 'erf' | 'tanh'): void {
+  checkTensor('gelu', 'x', x);
+  if (form !== 'erf' && form !== 'tanh') {
+    throw new MambaError('ARGUMENT', `gelu: form is ${String(form)}, expected "erf" or "tanh"`, { op: 'gelu', form });
   }
 }
 
@@ -332,25 +361,6 @@ export function checkComplete(spec: ParameterSpec, dtype: DType, written: number
       `${spec.name}: ${written} bytes came, expected ${total} (${dtype} [${spec.shape.join(', ')}]). ` +
         'The file is cut short or does not match the config',
       { parameter: spec.name, dtype, found: written, expected: total },
-    );
-  }
-}
-
-/** A slot length: a whole number. */
-export function checkSlotLength(length: number): void {
-  if (!isCount(length)) {
-    throw shape(`createSlot: length is ${length}, expected a whole number. Take it from the model's state layout`, {
-      length,
-    });
-  }
-}
-
-/** Two slots, or a slot and values for it, have one length. */
-export function checkSlotValues(call: string, slot: Slot, found: number): void {
-  if (slot.length !== found) {
-    throw shape(
-      `${call}: the slot has ${slot.length} elements, but ${found} were given. Both must belong to the same model`,
-      { call, expected: slot.length, found },
     );
   }
 }

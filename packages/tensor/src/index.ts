@@ -1,5 +1,6 @@
 export * from './backend.ts';
 export * from './check.ts';
+export * from './check-cache.ts';
 export * from './check-ssm.ts';
 export * from './dtype.ts';
 export * from './errors.ts';

@@ -28,6 +28,21 @@ export function columns(x: Tensor, start: number, width: number): Tensor {
   };
 }
 
+/**
+ * The same values as `[rows, columns]`: no copy. x must be contiguous, as every op's output is; so `[T, H D]` becomes a
+ * row per token and head, `[T H, D]`, and back.
+ */
+export function reshape(x: Tensor, rows: number, columns: number): Tensor {
+  if (rows * columns !== x.shape[0] * x.shape[1] || (x.rowStride !== x.shape[1] && x.shape[0] > 1)) {
+    throw new MambaError(
+      'SHAPE',
+      `reshape of [${x.shape.join(', ')}] with row stride ${x.rowStride} to [${rows}, ${columns}]: expected a contiguous ` +
+        'tensor of as many values. Reshape before you split',
+    );
+  }
+  return { shape: [rows, columns], rowStride: columns, offset: x.offset, storage: x.storage };
+}
+
 /** Splits the last axis into views of the given widths, which must fill it. `[T, sum(widths)]` -> `[T, width]` each. */
 export function split<const W extends readonly number[]>(x: Tensor, widths: W): { [I in keyof W]: Tensor } {
   let start = 0;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../../fixtures/load.ts';
 import { f32ToBf16, f32ToF16, matrix, type Slot, type StateField, vector } from '../src/index.ts';
-import { createReferenceBackend, type ReferenceBackend, sigmoid, silu, softplus } from '../src/reference/index.ts';
+import { createReferenceBackend, erf, type ReferenceBackend, sigmoid, silu, softplus } from '../src/reference/index.ts';
 
 // The reference is not only compared with itself: these are PyTorch's numbers, in float64.
 
@@ -9,6 +9,20 @@ type Values = number[] | null;
 interface Golden {
   linear: { rows: number; inputs: number; outputs: number; x: number[]; w: number[]; bias: Values; y: number[] }[];
   rmsNorm: { rows: number; channels: number; eps: number; groups: number; x: number[]; w: Values; y: number[] }[];
+  layerNorm: { rows: number; channels: number; eps: number; x: number[]; w: number[]; bias: Values; y: number[] }[];
+  gelu: { rows: number; channels: number; form: 'erf' | 'tanh'; x: number[]; y: number[] }[];
+  rope: {
+    rows: number;
+    heads: number;
+    width: number;
+    rotation: 'halves' | 'pairs';
+    position: number;
+    frequencies: number[];
+    x: number[];
+    y: number[];
+  }[];
+  attention: (Record<'rows' | 'heads' | 'group' | 'width' | 'position' | 'scale', number> &
+    Record<'q' | 'k' | 'v' | 'before' | 'after' | 'y', number[]>)[];
   concat: { rows: number; left: number; right: number; a: number[]; b: number[]; y: number[] }[];
   siluGate: { rows: number; channels: number; x: number[]; gate: number[]; y: number[] }[];
   causalConv1d: {
@@ -85,7 +99,7 @@ interface Golden {
     wOut: number[];
     out: number[];
   }[];
-  scalars: { x: number[]; softplus: number[]; sigmoid: number[]; silu: number[] };
+  scalars: { x: number[]; softplus: number[]; sigmoid: number[]; silu: number[]; erf: number[] };
   conversions: { x: number[]; f16: number[]; bf16: number[] };
 }
 
@@ -144,6 +158,38 @@ for (const [precision, tolerance] of [
       const y = b.siluGate(tensor(g.x, g.rows, g.channels), tensor(g.gate, g.rows, g.channels));
       expectClose(await b.readExact(y), g.y, tolerance);
     });
+
+    test.each(golden.layerNorm)('layerNorm [$rows, $channels]', async (g) => {
+      const bias = maybe([g.channels], g.bias);
+      const y = b.layerNorm(tensor(g.x, g.rows, g.channels), weight([g.channels], g.w), bias, g.eps);
+      expectClose(await b.readExact(y), g.y, tolerance);
+    });
+
+    test.each(golden.gelu)('gelu [$rows, $channels], $form', async (g) => {
+      expectClose(await b.readExact(b.gelu(tensor(g.x, g.rows, g.channels), g.form)), g.y, tolerance);
+    });
+
+    test.each(golden.rope)('rope [$rows, $heads x $width], $rotation, from $position', async (g) => {
+      const segments = [{ start: 0, length: g.rows, slot: b.createSlot(0), reset: false, position: g.position }];
+      const x = tensor(g.x, g.rows * g.heads, g.width);
+      const y = b.rope(x, Float64Array.from(g.frequencies), g.rotation, segments);
+      expectClose(await b.readExact(y), g.y, tolerance);
+    });
+
+    test.each(golden.attention)(
+      'attention of [$rows, $heads x $group x $width] over $position rows before',
+      async (g) => {
+        const cache = { name: 'cache', heads: g.heads, width: g.width, offset: 0 };
+        const slot = b.createSlot(0, [cache]);
+        b.writeSlot(slot, new Float64Array(g.before));
+        b.reserveRows(slot, g.position + g.rows);
+        const [k, v] = [g.k, g.v].map((values) => tensor(values, g.rows * g.heads, g.width));
+        const q = tensor(g.q, g.rows * g.heads * g.group, g.width);
+        const segments = [{ start: 0, length: g.rows, slot, reset: false, position: g.position }];
+        expectClose(await b.readExact(b.attention(q, k!, v!, g.scale, cache, segments)), g.y, tolerance);
+        expectClose(await b.readSlotExact(slot, g.position + g.rows), g.after, tolerance);
+      },
+    );
 
     test.each(golden.causalConv1d)('causalConv1d [$rows, $channels], $taps taps, $activation', async (g) => {
       const { slot, field } = stateful(g.state, [g.channels, g.taps - 1]);
@@ -255,14 +301,17 @@ for (const [precision, tolerance] of [
   });
 }
 
-test.each(Object.entries({ softplus, sigmoid, silu }))('%s agrees with PyTorch within 1e-14 relative', (name, f) => {
-  for (const [i, x] of golden.scalars.x.entries()) {
-    const e = golden.scalars[name as 'softplus'][i]!;
-    if (!(Math.abs(f(x) - e) <= 1e-14 * Math.abs(e))) {
-      throw new Error(`${name}(${x}) is ${f(x)}, PyTorch says ${e}. ${REMAKE}`);
+test.each(Object.entries({ softplus, sigmoid, silu, erf }))(
+  '%s agrees with PyTorch within 1e-14 relative',
+  (name, f) => {
+    for (const [i, x] of golden.scalars.x.entries()) {
+      const e = golden.scalars[name as 'softplus'][i]!;
+      if (!(Math.abs(f(x) - e) <= 1e-14 * Math.abs(e))) {
+        throw new Error(`${name}(${x}) is ${f(x)}, PyTorch says ${e}. ${REMAKE}`);
+      }
     }
-  }
-});
+  },
+);
 
 test.each(Object.entries({ f16: f32ToF16, bf16: f32ToBf16 }))(
   'f32 to %s rounds as PyTorch does, bit for bit',

@@ -103,6 +103,49 @@ const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backen
     by: /^siluGate/,
     fault: (b) => ({ siluGate: (x, gate) => changed(b.siluGate(x, gate), (v) => v * 1.001) }),
   },
+  'layerNorm leaves the mean in': {
+    by: /^layerNorm/,
+    fault: (b) => ({
+      layerNorm: (x, w, bias, eps) => (bias === null ? b.rmsNorm(x, w, eps) : b.layerNorm(x, w, bias, eps)),
+    }),
+  },
+  'gelu takes one form for the other': {
+    by: /^gelu/,
+    fault: (b) => ({ gelu: (x, form) => b.gelu(x, form === 'erf' ? 'tanh' : 'erf') }),
+  },
+  'rope ignores the position': {
+    by: /^rope/,
+    fault: (b) => ({
+      rope: (x, f, r, s) =>
+        b.rope(
+          x,
+          f,
+          r,
+          s.map((one) => ({ ...one, position: 0 })),
+        ),
+    }),
+  },
+  'attention sees the cache from its start alone': {
+    by: /^attention/,
+    fault: (b) => ({
+      attention: (q, k, v, scale, cache, s) =>
+        b.attention(
+          q,
+          k,
+          v,
+          scale,
+          cache,
+          s.map((one) => ({ ...one, position: 0 })),
+        ),
+    }),
+  },
+  'attention is off by 1e-5': {
+    by: /^attention/,
+    fault: (b) => ({
+      attention: (q, k, v, scale, cache, s) => changed(b.attention(q, k, v, scale, cache, s), (y) => y * (1 + 1e-4)),
+    }),
+  },
+  'copySlot forgets the rows': { by: /^rows/, fault: (b) => ({ copySlot: (from, to) => b.copySlot(from, to) }) },
   'causalConv1d never resets': {
     by: /^causalConv1d/,
     fault: (b) => ({ causalConv1d: (x, w, o, a, f, s) => b.causalConv1d(x, w, o, a, f, always(s, false)) }),

@@ -46,3 +46,14 @@ pub unsafe fn copy_rows(x: *const f32, x_stride: usize, y: *mut f32, y_stride: u
         core::ptr::copy_nonoverlapping(x.add(t * x_stride), y.add(t * y_stride), width);
     }
 }
+
+/// y = gelu(x), rows of `width`.
+/// # Safety
+/// The pointers cover `[tokens, width]` each, x with its stride.
+pub unsafe fn gelu(x: *const f32, x_stride: usize, y: *mut f32, tokens: usize, width: usize, tanh: bool) {
+    for t in 0..tokens {
+        for i in 0..width {
+            *y.add(t * width + i) = super::math::gelu(*x.add(t * x_stride + i), tanh);
+        }
+    }
+}

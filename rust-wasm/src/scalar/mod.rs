@@ -1,5 +1,6 @@
 //! The portable kernels: short loops that say what is computed.
 
+pub mod attention;
 pub mod conv;
 pub mod elementwise;
 pub mod linear;
@@ -7,5 +8,6 @@ pub mod mamba3;
 pub mod math;
 pub mod mimo;
 pub mod norm;
+pub mod rope;
 pub mod scan;
 pub mod ssd;

@@ -1,4 +1,4 @@
-use super::math::silu;
+use super::math::{self, gelu_tanh, silu};
 use crate::lanes::F32x4;
 use crate::scalar;
 
@@ -49,6 +49,25 @@ pub unsafe fn silu_gate(
         }
         while i < width {
             *y.add(i) = *x.add(i) * scalar::math::silu(*gate.add(i));
+            i += 1;
+        }
+    }
+}
+
+/// See [`crate::scalar::elementwise::gelu`].
+/// # Safety
+/// As there.
+pub unsafe fn gelu(x: *const f32, x_stride: usize, y: *mut f32, tokens: usize, width: usize, tanh: bool) {
+    for t in 0..tokens {
+        let (x, y) = (x.add(t * x_stride), y.add(t * width));
+        let mut i = 0;
+        while i + 4 <= width {
+            let value = F32x4::load(x.add(i));
+            if tanh { gelu_tanh(value) } else { math::gelu(value) }.store(y.add(i));
+            i += 4;
+        }
+        while i < width {
+            *y.add(i) = scalar::math::gelu(*x.add(i), tanh);
             i += 1;
         }
     }

@@ -1,6 +1,7 @@
 //! Exponentials on four lanes.
 
 use crate::lanes::F32x4;
+use crate::scalar::math::{ERF_A, ERF_P, GELU_TANH};
 
 /// Below this the result would be subnormal: it is 0.
 const EXP_LOW: f32 = -87.336_55;
@@ -121,6 +122,25 @@ pub fn softplus(x: F32x4) -> F32x4 {
     s(20.0).select_lt(x, x, y)
 }
 
+/// x / 2 (1 + erf(x / sqrt 2)): see [`crate::scalar::math::erf`]. The sign of erf is put into x: x / 2 + |x| / 2 |erf|.
+#[inline(always)]
+pub fn gelu(x: F32x4) -> F32x4 {
+    let s = F32x4::splat;
+    let size = x.abs().mul(s(core::f32::consts::FRAC_1_SQRT_2));
+    let t = s(1.0).div(size.mul_add(s(ERF_P), s(1.0)));
+    let series = ERF_A.iter().rev().fold(s(0.0), |sum, &a| sum.add(s(a)).mul(t));
+    let erf = s(1.0).sub(series.mul(exp_clamped(size.mul(size).neg())));
+    x.mul(s(0.5)).add(x.abs().mul(s(0.5)).mul(erf))
+}
+
+/// The tanh form: x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
+#[inline(always)]
+pub fn gelu_tanh(x: F32x4) -> F32x4 {
+    let s = F32x4::splat;
+    let twice = x.mul(x).mul_add(s(GELU_TANH[1]), s(GELU_TANH[0])).mul(x);
+    x.div(exp(twice.neg()).add(s(1.0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +213,42 @@ mod tests {
         }
         assert_eq!(first(softplus(F32x4::splat(f32::INFINITY))), f32::INFINITY);
         assert!(first(softplus(F32x4::splat(f32::NAN))).is_nan());
+    }
+
+    #[test]
+    fn gelu_within_4e_7_of_x() {
+        // Gauss' error function by its series, as in packages/tensor.
+        let erf = |x: f64| {
+            let (mut term, mut sum, mut n) = (x, x, 0.0);
+            while term.abs() > 1e-18 * sum.abs() {
+                n += 1.0;
+                term *= 2.0 * x * x / (2.0 * n + 1.0);
+                sum += term;
+            }
+            if x.abs() > 6.0 {
+                x.signum()
+            } else {
+                2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp() * sum
+            }
+        };
+        for i in -2000..2000 {
+            let x = i as f32 * 0.01;
+            let wide = x as f64;
+            let exact = wide / 2.0 * (1.0 + erf(wide * std::f64::consts::FRAC_1_SQRT_2));
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044715 * wide.powi(3));
+            let tanh = wide / 2.0 * (1.0 + u.tanh());
+            let size = 4e-7 * wide.abs();
+            for (found, expected) in [
+                (first(gelu(F32x4::splat(x))), exact),
+                (crate::scalar::math::gelu(x, false), exact),
+                (first(gelu_tanh(F32x4::splat(x))), tanh),
+                (crate::scalar::math::gelu(x, true), tanh),
+            ] {
+                assert!((found as f64 - expected).abs() <= size, "gelu({x}): {found} {expected}");
+            }
+        }
+        assert!(first(gelu(F32x4::splat(f32::NEG_INFINITY))).is_nan());
+        assert!(first(gelu_tanh(F32x4::splat(f32::NEG_INFINITY))).is_nan());
+        assert_eq!(first(gelu(F32x4::splat(f32::INFINITY))), f32::INFINITY);
     }
 }

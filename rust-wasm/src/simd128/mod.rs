@@ -1,5 +1,6 @@
 //! The fast kernels, on four lanes.
 
+pub mod attention;
 pub mod conv;
 pub mod elementwise;
 pub mod linear;
@@ -8,5 +9,6 @@ pub mod math;
 pub mod mimo;
 pub mod norm;
 pub mod recurrence;
+pub mod rope;
 pub mod scan;
 pub mod ssd;

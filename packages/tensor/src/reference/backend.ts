@@ -4,29 +4,35 @@ import {
   checkCausalConv1d,
   checkConcat,
   checkEmbedding,
+  checkGelu,
+  checkLayerNorm,
   checkLinear,
   checkLogits,
   checkRmsNorm,
   checkSelectiveScan,
   checkSiluGate,
-  checkSlotValues,
   checkTensor,
   checkUpload,
 } from '../check.ts';
+import { checkAttention, checkRope, rowLength } from '../check-cache.ts';
 import { checkMamba3Scan, checkMimoGate, checkSsd } from '../check-ssm.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight } from '../weights.ts';
 import type { FloatArray } from './matrix.ts';
 import { ReferenceMemory } from './memory.ts';
 import { add } from './ops/add.ts';
+import { attention } from './ops/attention.ts';
 import { causalConv1d } from './ops/causal-conv1d.ts';
 import { concat } from './ops/concat.ts';
 import { embedding } from './ops/embedding.ts';
+import { gelu } from './ops/gelu.ts';
+import { layerNorm } from './ops/layer-norm.ts';
 import { linear } from './ops/linear.ts';
 import { logits } from './ops/logits.ts';
 import { mamba3Scan } from './ops/mamba3-scan.ts';
 import { mimoGate } from './ops/mimo-gate.ts';
 import { rmsNorm } from './ops/rms-norm.ts';
+import { rope } from './ops/rope.ts';
 import { selectiveScan } from './ops/selective-scan.ts';
 import { siluGate } from './ops/silu-gate.ts';
 import { ssd } from './ops/ssd.ts';
@@ -44,7 +50,7 @@ export interface ReferenceBackend extends Backend {
   /** A weight from f64 values in its logical order; `spec.map` is applied. Its `dtype` reads `f32` all the same. */
   loadExact(spec: ParameterSpec, values: Float64Array): Weight;
   writeSlot(slot: Slot, values: FloatArray): void;
-  readSlotExact(slot: Slot): Promise<Float64Array>;
+  readSlotExact(slot: Slot, rows?: number): Promise<Float64Array>;
 }
 
 /** A backend in plain TypeScript, for checking and for reading; it is not meant to be fast. */
@@ -82,12 +88,16 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
           linear: 'reference',
           embedding: 'reference',
           rmsNorm: 'reference',
+          layerNorm: 'reference',
           causalConv1d: 'reference',
           selectiveScan: 'reference',
           ssd: 'reference',
           mamba3Scan: 'reference',
           mimoGate: 'reference',
           siluGate: 'reference',
+          gelu: 'reference',
+          rope: 'reference',
+          attention: 'reference',
           concat: 'reference',
           add: 'reference',
           logits: 'reference',
@@ -122,6 +132,17 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       const scale = optionalWeight('rmsNorm', w);
       const y = memory.scratch(x.shape[0], x.shape[1]);
       rmsNorm(input, scale, eps, groups, y.data);
+      return y.tensor;
+    },
+
+    layerNorm(x, w, bias, eps) {
+      const op = 'layerNorm';
+      memory.assertAlive(op);
+      checkLayerNorm(x, w, bias, eps);
+      const input = memory.matrix(op, 'x', x);
+      const [scale, offsets] = [memory.weight(op, w), optionalWeight(op, bias)];
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      layerNorm(input, scale, offsets, eps, y.data);
       return y.tensor;
     },
 
@@ -230,6 +251,39 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       return y.tensor;
     },
 
+    gelu(x, form) {
+      memory.assertAlive('gelu');
+      checkGelu(x, form);
+      const input = memory.matrix('gelu', 'x', x);
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      gelu(input, form, y.data);
+      return y.tensor;
+    },
+
+    rope(x, frequencies, rotation, segments) {
+      memory.assertAlive('rope');
+      checkRope(x, frequencies, rotation, segments);
+      const input = memory.matrix('rope', 'x', x);
+      const positions = segments.flatMap(({ length, position }) =>
+        Array.from({ length }, (_, t) => (position ?? 0) + t),
+      );
+      const y = memory.scratch(x.shape[0], x.shape[1]);
+      rope(input, frequencies, rotation, positions, y.data);
+      return y.tensor;
+    },
+
+    attention(q, k, v, scale, cache, segments) {
+      const op = 'attention';
+      memory.assertAlive(op);
+      checkAttention(q, k, v, scale, cache, segments);
+      const inputs = [memory.matrix(op, 'q', q), memory.matrix(op, 'k', k), memory.matrix(op, 'v', v)] as const;
+      const runs = memory.cachedRuns(op, segments);
+      const row = rowLength(segments[0]?.slot.caches ?? []);
+      const y = memory.scratch(q.shape[0], q.shape[1]); // [T H, D]
+      attention(...inputs, scale, cache, row, runs, y.data);
+      return y.tensor;
+    },
+
     concat(a, b) {
       memory.assertAlive('concat');
       checkConcat(a, b);
@@ -265,19 +319,13 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
     loadExact: (spec, values) => memory.loadExact(spec, values),
     freeWeight: (weight) => memory.freeWeight(weight),
 
-    createSlot: (length) => memory.createSlot(length),
+    createSlot: (length, caches = []) => memory.createSlot(length, caches),
     freeSlot: (slot) => memory.freeSlot(slot),
-    copySlot(from, to) {
-      const source = memory.slot('copySlot', from);
-      const target = memory.slot('copySlot', to);
-      checkSlotValues('copySlot', to, from.length);
-      target.set(source);
-    },
-    zeroSlot(slot) {
-      memory.slot('zeroSlot', slot).fill(0);
-    },
-    readSlot: async (slot) => Float32Array.from(memory.slot('readSlot', slot)),
-    readSlotExact: async (slot) => Float64Array.from(memory.slot('readSlot', slot)),
+    reserveRows: (slot, rows) => memory.reserveRows(slot, rows),
+    copySlot: (from, to, rows = 0) => memory.copySlot(from, to, rows),
+    zeroSlot: (slot) => memory.zeroSlot(slot),
+    readSlot: async (slot, rows = 0) => memory.readSlot(slot, rows, (length) => new Float32Array(length)),
+    readSlotExact: async (slot, rows = 0) => memory.readSlot(slot, rows, (length) => new Float64Array(length)),
     writeSlot: (slot, values) => memory.writeSlot(slot, values),
 
     upload(values, shape) {

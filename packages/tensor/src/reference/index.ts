@@ -1,10 +1,14 @@
 export * from './backend.ts';
 export * from './matrix.ts';
 export { add } from './ops/add.ts';
+export { attention } from './ops/attention.ts';
 export { causalConv1d } from './ops/causal-conv1d.ts';
 export { embedding } from './ops/embedding.ts';
+export { gelu } from './ops/gelu.ts';
+export { layerNorm } from './ops/layer-norm.ts';
 export { linear } from './ops/linear.ts';
 export { logits } from './ops/logits.ts';
 export { rmsNorm } from './ops/rms-norm.ts';
-export { sigmoid, silu, softplus } from './ops/scalar.ts';
+export { rope } from './ops/rope.ts';
+export { erf, sigmoid, silu, softplus } from './ops/scalar.ts';
 export { selectiveScan } from './ops/selective-scan.ts';

@@ -1,19 +1,19 @@
-import type { MemoryUse, Segment, Slot, StateField } from '../backend.ts';
+import type { CacheField, MemoryUse, Segment, Slot, StateField } from '../backend.ts';
 import {
   checkComplete,
   checkPiece,
-  checkSlotLength,
-  checkSlotValues,
   checkSpec,
   disposedError,
   elementCount,
   foreignError,
   staleError,
 } from '../check.ts';
+import { checkRowCount, checkSlot, checkSlotPair, checkSlotRows, checkSlotValues, rowLength } from '../check-cache.ts';
 import { DTYPE_BYTES, type DType, decodeToF32 } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight, WeightWriter } from '../weights.ts';
 import type { FloatArray, Matrix, Run } from './matrix.ts';
+import type { CachedRun } from './ops/attention.ts';
 
 const NAME = 'reference';
 
@@ -24,11 +24,36 @@ interface Scratch {
   readonly data: FloatArray;
 }
 
+/** One sequence's block and rows. */
+class ReferenceSlot implements Slot {
+  readonly length: number;
+  readonly caches: readonly CacheField[];
+  readonly block: FloatArray;
+  /** `[rows, rowLength]`. */
+  cached: FloatArray;
+
+  constructor(caches: readonly CacheField[], block: FloatArray, cached: FloatArray) {
+    this.length = block.length;
+    this.caches = caches;
+    this.block = block;
+    this.cached = cached;
+  }
+  get rowLength(): number {
+    return rowLength(this.caches);
+  }
+  get rows(): number {
+    return this.caches.length === 0 ? 0 : this.cached.length / this.rowLength;
+  }
+  get bytes(): number {
+    return this.block.byteLength + this.cached.byteLength;
+  }
+}
+
 /** The three lifetimes: who owns what, whether it is still alive, and how many bytes each takes. */
 export class ReferenceMemory {
   readonly precision: 'f32' | 'f64';
   private readonly weights = new Map<Weight, FloatArray>();
-  private readonly slots = new Map<Slot, FloatArray>();
+  private readonly slots = new Set<Slot>();
   private weightBytes = 0;
   private stateBytes = 0;
   private scratchBytes = 0;
@@ -134,32 +159,65 @@ export class ReferenceMemory {
 
   // State
 
-  createSlot(length: number): Slot {
+  createSlot(length: number, caches: readonly CacheField[]): Slot {
     this.assertAlive('createSlot');
-    checkSlotLength(length);
-    const slot: Slot = { length };
-    const values = this.floats(length);
-    this.slots.set(slot, values);
-    this.stateBytes += values.byteLength;
+    checkSlot(length, caches);
+    const slot = new ReferenceSlot(caches, this.floats(length), this.floats(0));
+    this.slots.add(slot);
+    this.stateBytes += slot.bytes;
     return slot;
   }
 
   freeSlot(slot: Slot): void {
-    this.stateBytes -= this.slot('freeSlot', slot).byteLength;
+    this.stateBytes -= this.slot('freeSlot', slot).bytes;
     this.slots.delete(slot);
   }
 
-  slot(call: string, slot: Slot): FloatArray {
+  slot(call: string, slot: Slot): ReferenceSlot {
     this.assertAlive(call);
-    const values = this.slots.get(slot);
-    if (values === undefined) throw foreignError(NAME, `${call}: the slot`);
-    return values;
+    if (!this.slots.has(slot)) throw foreignError(NAME, `${call}: the slot`);
+    return slot as ReferenceSlot;
+  }
+
+  reserveRows(slot: Slot, rows: number): void {
+    const own = this.slot('reserveRows', slot);
+    checkRowCount('reserveRows', rows);
+    if (rows <= own.rows || own.caches.length === 0) return;
+    const grown = this.floats(rows * own.rowLength);
+    grown.set(own.cached);
+    this.stateBytes += grown.byteLength - own.cached.byteLength;
+    own.cached = grown;
+  }
+
+  copySlot(from: Slot, to: Slot, rows: number): void {
+    const [source, target] = [this.slot('copySlot', from), this.slot('copySlot', to)];
+    checkSlotPair('copySlot', from, to, rows);
+    this.reserveRows(to, rows);
+    target.block.set(source.block);
+    target.cached.set(source.cached.subarray(0, rows * source.rowLength));
+  }
+
+  zeroSlot(slot: Slot): void {
+    const { block, cached } = this.slot('zeroSlot', slot);
+    block.fill(0);
+    cached.fill(0);
+  }
+
+  /** The block, then the first `rows` rows. */
+  readSlot<A extends FloatArray>(slot: Slot, rows: number, make: (length: number) => A): A {
+    const own = this.slot('readSlot', slot);
+    checkSlotRows('readSlot', slot, rows);
+    const out = make(own.length + rows * own.rowLength);
+    out.set(own.block);
+    out.set(own.cached.subarray(0, rows * own.rowLength), own.length);
+    return out;
   }
 
   writeSlot(slot: Slot, values: FloatArray): void {
-    const kept = this.slot('writeSlot', slot);
-    checkSlotValues('writeSlot', slot, values.length);
-    kept.set(values);
+    const own = this.slot('writeSlot', slot);
+    this.reserveRows(slot, checkSlotValues('writeSlot', slot, values.length));
+    own.block.set(values.subarray(0, own.length));
+    own.cached.set(values.subarray(own.length));
   }
 
   /** The segments with each one's piece of state. Throws before anything is changed. */
@@ -169,7 +227,17 @@ export class ReferenceMemory {
       start,
       length,
       reset,
-      state: this.slot(op, slot).subarray(state.offset, end), // [slot] -> [field]
+      state: this.slot(op, slot).block.subarray(state.offset, end), // [slot] -> [field]
+    }));
+  }
+
+  /** The segments with each one's rows, for which memory is reserved. Throws before anything is changed. */
+  cachedRuns(op: string, segments: readonly Segment[]): CachedRun[] {
+    return segments.map(({ start, length, position, slot }) => ({
+      start,
+      length,
+      position: position ?? 0,
+      rows: this.slot(op, slot).cached,
     }));
   }
 

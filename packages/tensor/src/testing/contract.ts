@@ -132,6 +132,66 @@ export function contractTests(create: () => Promise<Backend>, { test, expect }: 
     },
   );
 
+  on(
+    'rows of caches: reserved, written, read and copied as they are; their bytes are counted and given back',
+    async (b) => {
+      const caches = [
+        { name: 'one', heads: 2, width: 3, offset: 0 },
+        { name: 'other', heads: 1, width: 9, offset: 12 },
+      ];
+      const before = b.memory().state;
+      const slot = b.createSlot(5, caches);
+      expect(slot.rows).toBe(0);
+      expect(b.memory().state - before).toBe(slot.bytes);
+      const values = random().floats(5 + 70 * 30);
+      b.writeSlot(slot, values);
+      expect(slot.rows >= 70, 'rows reserved').toBe(true);
+      expect(slot.bytes >= 4 * values.length, 'bytes grow').toBe(true);
+      expect(b.memory().state - before).toBe(slot.bytes);
+      expect(list(await b.readSlot(slot, 70))).toEqual(list(values));
+      expect(list(await b.readSlot(slot, 2))).toEqual(list(values.subarray(0, 65)));
+      expect(list(await b.readSlot(slot))).toEqual(list(values.subarray(0, 5)));
+      b.reserveRows(slot, 200);
+      expect(slot.rows >= 200).toBe(true);
+      expect(list(await b.readSlot(slot, 70))).toEqual(list(values));
+      const copy = b.createSlot(5, caches);
+      b.copySlot(slot, copy, 69);
+      b.zeroSlot(slot);
+      expect((await b.readSlot(slot, 200)).every((value) => value === 0)).toBe(true);
+      expect(list(await b.readSlot(copy, 69))).toEqual(list(values.subarray(0, 5 + 69 * 30)));
+      expect(await codeOf(() => b.readSlot(copy, copy.rows + 1))).toBe('SHAPE');
+      expect(await codeOf(() => b.copySlot(copy, slot, copy.rows + 1))).toBe('SHAPE');
+      expect(await codeOf(() => b.writeSlot(copy, new Float32Array(5 + 31)))).toBe('SHAPE');
+      expect(await codeOf(() => b.copySlot(copy, b.createSlot(5)))).toBe('SHAPE');
+      expect(await codeOf(() => b.createSlot(5, [{ ...caches[0]!, offset: 1 }]))).toBe('SHAPE');
+      expect(await codeOf(() => b.reserveRows(copy, -1))).toBe('SHAPE');
+      b.freeSlot(slot);
+      expect(await codeOf(() => b.reserveRows(slot, 1))).toBe('FOREIGN');
+      b.freeSlot(copy);
+      expect(b.memory().state - before <= 20, 'all given back').toBe(true);
+    },
+  );
+
+  on(
+    'attention without reserved rows, another cache or a wrong position throws SHAPE and changes no row',
+    async (b) => {
+      const cache = { name: 'cache', heads: 1, width: 2, offset: 0 };
+      const slot = b.createSlot(0, [cache]);
+      b.writeSlot(slot, Float32Array.of(1, 2, 3, 4));
+      const x = b.upload(Float32Array.of(1, 2), [1, 2]);
+      const run = (position: number, field = cache, reset = false) =>
+        codeOf(() => b.attention(x, x, x, 1, field, [{ start: 0, length: 1, slot, reset, position }]));
+      expect(await run(slot.rows)).toBe('SHAPE');
+      expect(await run(-1)).toBe('SHAPE');
+      expect(await run(1, cache, true)).toBe('SHAPE');
+      expect(await run(0, { ...cache, offset: 4 })).toBe('SHAPE');
+      expect(await run(0, { ...cache, heads: 2 })).toBe('SHAPE');
+      expect(list(await b.readSlot(slot, 1))).toEqual([1, 2, 3, 4]);
+      expect(await run(0)).toBe('no error');
+      expect(list(await b.readSlot(slot, 1))).toEqual([1, 2, 1, 2]);
+    },
+  );
+
   on('ids outside the vocabulary throw TOKEN_ID', async (b) => {
     const w = uploadWeight(b, matrix('w', [3, 2]), random().floats(6));
     for (const id of [-1, 3, 2 ** 31 - 1, -(2 ** 31)]) {
@@ -241,6 +301,7 @@ export function contractTests(create: () => Promise<Backend>, { test, expect }: 
       freeWeight: () => b.freeWeight(w),
       createSlot: () => b.createSlot(1),
       freeSlot: () => b.freeSlot(slot),
+      reserveRows: () => b.reserveRows(slot, 1),
       copySlot: () => b.copySlot(slot, slot),
       zeroSlot: () => b.zeroSlot(slot),
       readSlot: () => b.readSlot(slot),

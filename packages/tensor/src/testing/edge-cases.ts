@@ -1,7 +1,9 @@
 import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
+import { attentionCase, ropeCase } from './attention-case.ts';
 import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase } from './cases.ts';
 import { concatCase, mimoGateCase, siluGateCase } from './gate-cases.ts';
+import { geluCase, layerNormCase } from './layer-cases.ts';
 import { mamba3Case } from './mamba3-case.ts';
 import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
@@ -56,6 +58,44 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
           const repeats = channels % 2 === 1 ? groups : groups / [1, 2, 3][rows % 3]!;
           const whole = Number.isInteger(repeats) ? repeats : 1;
           yield rmsNormCase(random, rows, channels * groups, 1e-5, rows !== 2, BOTH, 0, groups, whole);
+        }
+      }
+    }
+  },
+  *layerNorm(random) {
+    for (const channels of [...WIDTHS, 130]) {
+      for (const rows of [0, 1, 2, CHUNK + 1]) {
+        for (const pad of [NONE, BOTH]) yield layerNormCase(random, rows, channels, 1e-5, rows !== 2, pad);
+      }
+    }
+  },
+  *gelu(random) {
+    for (const channels of WIDTHS) {
+      for (const rows of [0, 1, 2, CHUNK + 1]) {
+        for (const form of ['erf', 'tanh'] as const)
+          yield geluCase(random, rows, channels, form, rows === 2 ? BOTH : NONE);
+      }
+    }
+  },
+  *rope(random) {
+    for (const width of WIDTHS) {
+      for (const turned of new Set([0, 1, width >> 2, width >> 1].filter((n) => 2 * n <= width))) {
+        for (const rotation of ['halves', 'pairs'] as const) {
+          for (const position of [0, 1000]) {
+            const sequences = [{ length: 1 + (width % 3), position }, { length: 0 }, { length: 2 }];
+            yield ropeCase(random, { heads: 1 + (width % 4), width, turned, rotation, sequences });
+          }
+        }
+      }
+    }
+  },
+  *attention(random) {
+    for (const width of [1, 7, 8, 9, 17]) {
+      for (const group of [1, 3]) {
+        for (const length of [0, 1, 2, 3, 4, 5, CHUNK / 2 - 1, CHUNK / 2 + 1, CHUNK, CHUNK + 1]) {
+          const position = [0, 1, CHUNK - 2, CHUNK, CHUNK + 1][(length + width) % 5]!;
+          const sequences = [{ length, position, resets: length === 5 ? [0] : [] }];
+          yield attentionCase(random, { heads: 1 + (width % 3), group, width, sequences, packed: length % 2 === 1 });
         }
       }
     }
@@ -205,6 +245,17 @@ export function raggedCases(random: Random): SequenceCase[] {
     ...STATE_SIZES.map((states) => scanCase(random, { ...scan, states })),
     ...STATE_SIZES.map((states) => ssdCase(random, { ...SSD, states, sequences: RAGGED, packed: true })),
     ...MAMBA3_SIZES.map((sizes) => mamba3Case(random, { ...sizes, sequences: RAGGED, packed: true })),
+  ];
+}
+
+/** `attention` and `rope` on the same batches, some going on from a cache. */
+export function raggedAttention(random: Random): SequenceCase[] {
+  const sequences = RAGGED.map((shape, i) => ({ ...shape, position: [0, 3, CHUNK - 2][i % 3]! }));
+  return [
+    ...[1, 2, 4].map((group) => attentionCase(random, { heads: 2, group, width: 9, sequences, packed: true })),
+    ...(['halves', 'pairs'] as const).map((rotation) =>
+      ropeCase(random, { heads: 3, width: 11, turned: 5, rotation, sequences }),
+    ),
   ];
 }
 

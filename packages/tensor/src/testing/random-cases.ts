@@ -1,7 +1,9 @@
 import type { OpName } from '../backend.ts';
 import type { DType } from '../dtype.ts';
+import { attentionCase, type CachedShape, ropeCase } from './attention-case.ts';
 import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, randomPad, rmsNormCase } from './cases.ts';
 import { concatCase, mimoGateCase, siluGateCase } from './gate-cases.ts';
+import { geluCase, layerNormCase } from './layer-cases.ts';
 import { mamba3Case } from './mamba3-case.ts';
 import type { Random } from './random.ts';
 import { convCase, type SequenceShape, scanCase } from './sequence-ops.ts';
@@ -24,6 +26,12 @@ function sequencesOf(random: Random): SequenceShape[] {
     return { length, resets };
   });
 }
+
+const cachedOf = (random: Random): CachedShape[] =>
+  sequencesOf(random).map((shape) => ({
+    ...shape,
+    position: random.chance(0.2) ? random.integer(9, 70) : random.integer(0, 8),
+  }));
 
 const servedAtRandom = (random: Random, whole: SequenceCase): SequenceCase =>
   whole.planned(randomPlan(random, whole.sequences), 'cut and packed at random');
@@ -57,6 +65,44 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
       random.pick([1, groups, groups % 2 === 0 ? groups / 2 : 1]),
     );
   },
+  layerNorm: (random) =>
+    layerNormCase(
+      random,
+      rowsOf(random),
+      widthOf(random),
+      random.pick([1e-5, 1e-6, 1e-12]),
+      random.chance(0.7),
+      randomPad(random),
+      POISONED,
+    ),
+  gelu: (random) =>
+    geluCase(random, rowsOf(random), widthOf(random), random.pick(['erf', 'tanh']), randomPad(random), POISONED),
+  rope: (random) => {
+    const width = widthOf(random);
+    return servedAtRandom(
+      random,
+      ropeCase(random, {
+        heads: random.integer(1, 4),
+        width,
+        turned: random.integer(0, width >> 1),
+        rotation: random.pick(['halves', 'pairs']),
+        sequences: cachedOf(random),
+        poisoned: POISONED,
+      }),
+    );
+  },
+  attention: (random) =>
+    servedAtRandom(
+      random,
+      attentionCase(random, {
+        heads: random.integer(1, 3),
+        group: random.integer(1, 4),
+        width: widthOf(random),
+        sequences: cachedOf(random),
+        packed: random.chance(0.5),
+        poisoned: POISONED,
+      }),
+    ),
   causalConv1d: (random) =>
     servedAtRandom(
       random,

@@ -1,4 +1,5 @@
-import type { Backend, OpName, Segment, Slot, StateField } from '../backend.ts';
+import type { Backend, CacheField, OpName, Segment, Slot, StateField } from '../backend.ts';
+import { rowLength } from '../check-cache.ts';
 import { columns, type Tensor } from '../tensor.ts';
 import { type OpCase, type Outcome, type Scope, scoped } from './cases.ts';
 import type { Random } from './random.ts';
@@ -10,8 +11,16 @@ export interface Sequence {
   readonly inputs: readonly Float32Array[];
   /** Rows before which the state is zeroed, ascending; `length` zeroes it after the last row. */
   readonly resets: readonly number[];
-  /** The field's values before the first row. */
+  /** The field's values before the first row; with caches, the rows before it. */
   readonly initial: Float32Array;
+  /** Tokens before the first row; 0 where left out. */
+  readonly position?: number;
+}
+
+/** Tokens of the sequence before its row `row`, and since the last reset before it. */
+export function positionAt({ resets, position = 0 }: Sequence, row: number): number {
+  const reset = resets.findLast((at) => at <= row);
+  return reset === undefined ? position + row : row - reset;
 }
 
 /** The next `length` rows of sequence `sequence`, which begin at its row `start`. */
@@ -37,6 +46,10 @@ export interface SequenceSpec {
   /** Columns of each input. */
   readonly widths: readonly number[];
   readonly field: StateField;
+  /** What a cached row is made of; none where left out. The state of a sequence is its rows then. */
+  readonly caches?: readonly CacheField[];
+  /** Rows per token of each input, and of the output; 1 where left out. */
+  readonly perToken?: readonly number[];
   /** Elements of the slot behind the field: another layer's, to be left alone. */
   readonly tail: number;
   readonly sequences: readonly Sequence[];
@@ -101,16 +114,17 @@ export function sequenceCase(spec: SequenceSpec): SequenceCase {
 }
 
 async function runSequences(backend: Backend, spec: SequenceSpec): Promise<Outcome> {
-  const { field, sequences, widths } = spec;
-  const size = sequences[0]?.initial.length ?? 0;
+  const { field, sequences, widths, caches = [] } = spec;
+  const size = caches.length > 0 ? 0 : (sequences[0]?.initial.length ?? 0);
   const slots: Slot[] = [];
   try {
     return await scoped(backend, async (scope) => {
       for (const sequence of sequences) {
-        const slot = backend.createSlot(field.offset + size + spec.tail);
+        const slot = backend.createSlot(field.offset + size + spec.tail, caches);
         slots.push(slot);
-        const values = new Float32Array(slot.length).fill(SENTINEL);
-        values.set(sequence.initial, field.offset);
+        const cached = caches.length > 0 ? sequence.initial.length : 0;
+        const values = new Float32Array(slot.length + cached).fill(SENTINEL);
+        values.set(sequence.initial, caches.length > 0 ? slot.length : field.offset);
         backend.writeSlot(slot, values);
       }
       const op = spec.load(scope);
@@ -118,38 +132,47 @@ async function runSequences(backend: Backend, spec: SequenceSpec): Promise<Outco
       for (const call of spec.plan) {
         let start = 0;
         const segments = call.map((piece): Segment => {
-          const segment = { start, length: piece.length, slot: slots[piece.sequence]!, reset: piece.reset };
+          const slot = slots[piece.sequence]!;
+          const position = positionAt(sequences[piece.sequence]!, piece.start);
+          const segment = { start, length: piece.length, slot, reset: piece.reset, position };
+          backend.reserveRows(slot, position + piece.length);
           start += piece.length;
           return segment;
         });
         const inputs = widths.map((width, i) => {
-          const rows = new Float32Array(start * width);
+          const each = width * (spec.perToken?.[i] ?? 1);
+          const rows = new Float32Array(start * each);
           for (const [p, piece] of call.entries()) {
             const from = piece.start;
             const values = sequences[piece.sequence]!.inputs[i]!;
-            rows.set(values.subarray(from * width, (from + piece.length) * width), segments[p]!.start * width);
+            rows.set(values.subarray(from * each, (from + piece.length) * each), segments[p]!.start * each);
           }
           return rows;
         });
-        const y = op(
-          spec.packed ? packedViews(scope, inputs, widths, start) : plainViews(scope, inputs, widths, start),
-          segments,
-        );
+        const views = spec.packed
+          ? packedViews(scope, inputs, widths, start * (spec.perToken?.[0] ?? 1))
+          : plainViews(scope, inputs, widths, start, spec.perToken);
+        const y = op(views, segments);
         const values = Array.from(await scope.read(y));
+        const each = start === 0 ? 0 : values.length / start;
         for (const [p, piece] of call.entries()) {
-          const from = segments[p]!.start * y.shape[1];
-          parts[piece.sequence]!.push(values.slice(from, from + piece.length * y.shape[1]));
+          const from = segments[p]!.start * each;
+          parts[piece.sequence]!.push(values.slice(from, from + piece.length * each));
         }
       }
       const result: Record<string, ArrayLike<number>> = {};
       for (const [s, slot] of slots.entries()) {
-        const left = await readSlot(backend, slot);
+        const sequence = sequences[s]!;
+        const rows = caches.length > 0 ? positionAt(sequence, sequence.length) : 0;
+        const left = await readSlot(backend, slot, rows);
         result[`y of sequence ${s}`] = parts[s]!.flatMap((part) => Array.from(part));
+        if (caches.length > 0)
+          result[`rows of sequence ${s}`] = left.slice(slot.length, slot.length + rows * rowLength(caches));
         const state = left.slice(field.offset, field.offset + size);
         result[`state of sequence ${s}`] = onCircle(state, spec.angles ?? 0, (x) => [Math.cos(x), Math.sin(x)]);
         result[`slot around the state of sequence ${s}`] = [
           ...left.slice(0, field.offset),
-          ...left.slice(field.offset + size),
+          ...left.slice(field.offset + size, slot.length),
         ];
       }
       return result;
@@ -170,13 +193,22 @@ function onCircle(
   return [...values.slice(0, angles).flatMap(point), ...values.slice(angles)];
 }
 
-function readSlot(backend: Backend, slot: Slot): Promise<Float32Array | Float64Array> {
-  const exact = (backend as { readSlotExact?: (slot: Slot) => Promise<Float64Array> }).readSlotExact;
-  return exact ? exact(slot) : backend.readSlot(slot);
+function readSlot(backend: Backend, slot: Slot, rows: number): Promise<Float32Array | Float64Array> {
+  const exact = (backend as { readSlotExact?: (slot: Slot, rows: number) => Promise<Float64Array> }).readSlotExact;
+  return exact ? exact(slot, rows) : backend.readSlot(slot, rows);
 }
 
-function plainViews(scope: Scope, inputs: readonly Float32Array[], widths: readonly number[], rows: number): Tensor[] {
-  return inputs.map((values, i) => scope.view(values, rows, widths[i]!));
+/** Each input on its own; those of several rows per token as views of wider rows. */
+function plainViews(
+  scope: Scope,
+  inputs: readonly Float32Array[],
+  widths: readonly number[],
+  tokens: number,
+  perToken?: readonly number[],
+): Tensor[] {
+  return inputs.map((values, i) =>
+    perToken ? scope.view(values, tokens * perToken[i]!, widths[i]!, 1, i) : scope.view(values, tokens, widths[i]!),
+  );
 }
 
 /** `[T, 1 + sum(widths) + 2]`, NaN at both ends -> a view per input. */

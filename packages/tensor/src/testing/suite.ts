@@ -2,7 +2,7 @@ import type { Backend, OpName } from '../backend.ts';
 import { createReferenceBackend } from '../reference/index.ts';
 import type { OpCase } from './cases.ts';
 import { contractTests } from './contract.ts';
-import { EDGE_CASES, extremeScans, raggedCases, replanned } from './edge-cases.ts';
+import { EDGE_CASES, extremeScans, raggedAttention, raggedCases, replanned } from './edge-cases.ts';
 import { Random } from './random.ts';
 import { RANDOM_CASES } from './random-cases.ts';
 import { firstDifference, TOLERANCES } from './tolerance.ts';
@@ -85,22 +85,20 @@ export function conformanceSuite(options: ConformanceOptions, api: TestApi): voi
       );
     }
 
-    const sequenceOps = (['causalConv1d', 'selectiveScan', 'ssd', 'mamba3Scan'] as const).filter((op) =>
-      ops.includes(op),
+    const sequenceOps = (['causalConv1d', 'selectiveScan', 'ssd', 'mamba3Scan', 'rope', 'attention'] as const).filter(
+      (op) => ops.includes(op),
     );
+    const raggedOf = (op: OpName, stream: number) =>
+      [...raggedCases(new Random(seed, stream)), ...raggedAttention(new Random(seed, stream))].filter(
+        (c) => c.op === op,
+      );
     for (const op of sequenceOps) {
-      const ragged = (): OpCase[] => raggedCases(new Random(seed, 101)).filter((c) => c.op === op);
+      const ragged = (): OpCase[] => raggedOf(op, 101);
       compared(`${op}: ragged batches with resets and empty segments, ${within(op)}`, (backend, exact) =>
         all(backend, exact, ragged()),
       );
       compared(`${op}: row by row and in chunks as the whole, last state included, ${within(op)}`, (backend, exact) =>
-        all(
-          backend,
-          exact,
-          raggedCases(new Random(seed, 102))
-            .filter((c) => c.op === op)
-            .flatMap(replanned),
-        ),
+        all(backend, exact, raggedOf(op, 102).flatMap(replanned)),
       );
     }
     for (const op of (['selectiveScan', 'ssd', 'mamba3Scan'] as const).filter((op) => ops.includes(op))) {
