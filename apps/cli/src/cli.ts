@@ -19,27 +19,39 @@ const backend = (): Option =>
     .default('auto');
 const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
 
-program
-  .command('run')
+/** The options that say which model writes, and how. */
+const writing = (command: Command, stops: readonly string[]): Command =>
+  command
+    .addOption(model())
+    .option('--max-tokens <n>', 'tokens to generate at most', integer(0), 200)
+    .option('--temperature <t>', '0 takes the likeliest token every time', nonNegative, 0.8)
+    .option('--top-k <k>', 'choose among the k likeliest tokens; 0 for no limit', integer(0), 0)
+    .option('--top-p <p>', 'choose among the likeliest tokens of together probability p', fraction, 1)
+    .option('--min-p <p>', 'drop tokens less likely than p times the likeliest', fraction, 0)
+    .option('--repetition-penalty <r>', 'above 1: shy away from tokens that came before', positive, 1)
+    .option('--seed <s>', 'the same seed gives the same text (default: random)', integer(0))
+    .option(
+      '--stop <text>',
+      'end before this text; may be given several times',
+      (text: string, all: readonly string[]) => (all === stops ? [text] : [...all, text]),
+      stops,
+    );
+
+writing(program.command('run'), [])
   .description('generate text')
   .argument('[prompt]', 'how the text begins; read from stdin where none is given and stdin is not a terminal')
-  .addOption(model())
-  .option('--max-tokens <n>', 'tokens to generate at most', integer(0), 200)
-  .option('--temperature <t>', '0 takes the likeliest token every time', nonNegative, 0.8)
-  .option('--top-k <k>', 'choose among the k likeliest tokens; 0 for no limit', integer(0), 0)
-  .option('--top-p <p>', 'choose among the likeliest tokens of together probability p', fraction, 1)
-  .option('--min-p <p>', 'drop tokens less likely than p times the likeliest', fraction, 0)
-  .option('--repetition-penalty <r>', 'above 1: shy away from tokens that came before', positive, 1)
-  .option('--seed <s>', 'the same seed gives the same text (default: random)', integer(0))
-  .option(
-    '--stop <text>',
-    'end before this text; may be given several times',
-    (text: string, all: string[]) => [...all, text],
-    [],
-  )
   .addOption(backend())
   .addOption(json())
   .action(async (prompt, options) => (await import('./commands/run.ts')).run(prompt, options));
+
+writing(program.command('chat'), ['\n\n'])
+  .description('write a text together with the model, line by line; takes lines back, forks, saves')
+  .option('--load <file>', 'go on with a saved conversation, with its settings unless others are given')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options, command: Command) =>
+    (await import('./commands/chat.ts')).chat(options, (name) => command.getOptionValueSource(name) === 'cli'),
+  );
 
 program
   .command('score')

@@ -7,7 +7,7 @@ import { createBackend } from './backends.ts';
 import { DEFAULT_TEMPERATURE, randomSeed } from './defaults.ts';
 import { drain } from './drain.ts';
 import { createSession, loadSession } from './session/open.ts';
-import type { Session, SessionOptions } from './session/types.ts';
+import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 import type {
   GenerateOptions,
   GenerationResult,
@@ -74,7 +74,7 @@ export class LocalModel implements MambaModel {
     return createSession(this.languageModel, this.tokenizer, options);
   }
 
-  async loadSession(bytes: Uint8Array, options: Pick<SessionOptions, 'cacheBytes'> = {}): Promise<Session> {
+  async loadSession(bytes: Uint8Array, options: LoadSessionOptions = {}): Promise<Session> {
     return loadSession(this.languageModel, this.tokenizer, bytes, options);
   }
 

@@ -3,7 +3,7 @@ import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
 import type { Prompt, WireSource } from './serve-model.ts';
 import { type OpenedSession, RemoteSession } from './session/remote-session.ts';
-import type { Session, SessionOptions } from './session/types.ts';
+import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 import type {
   GenerateOptions,
   GenerationResult,
@@ -65,7 +65,7 @@ class RemoteModel implements MambaModel {
     return new RemoteSession(client, await client.call<OpenedSession>('session.create', options));
   }
 
-  async loadSession(bytes: Uint8Array, options: Pick<SessionOptions, 'cacheBytes'> = {}): Promise<Session> {
+  async loadSession(bytes: Uint8Array, options: LoadSessionOptions = {}): Promise<Session> {
     const { client } = this.#worker;
     return new RemoteSession(client, await client.call<OpenedSession>('session.load', { bytes, options }));
   }

@@ -1,5 +1,5 @@
 import type { BackendDescription, MemoryUse } from '@mamba-ts/tensor';
-import type { Session, SessionOptions } from './session/types.ts';
+import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 
 /** Which kernels run the model; `auto` takes the fastest that this machine can run. */
 export type BackendName = 'auto' | 'reference' | 'wasm-simd' | 'wasm-relaxed';
@@ -113,7 +113,7 @@ export interface MambaModel {
    * Reads what `Session.save` wrote. Throws `SESSION_FORMAT` for mangled bytes, `SESSION_VERSION`, and `STATE_MODEL` or
    * `STATE_ADAPTER` where another model, dtype or adapter made it.
    */
-  loadSession(bytes: Uint8Array, options?: Pick<SessionOptions, 'cacheBytes'>): Promise<Session>;
+  loadSession(bytes: Uint8Array, options?: LoadSessionOptions): Promise<Session>;
   tokenize(text: string): Promise<number[]>;
   detokenize(ids: readonly number[]): Promise<string>;
   /** Bytes in use now. */

@@ -5,7 +5,7 @@ import type { Tokenizer } from '@mamba-ts/tokenizer';
 import { DEFAULT_TEMPERATURE, randomSeed } from '../defaults.ts';
 import { decodeSession } from './file.ts';
 import { type Family, LocalSession } from './local-session.ts';
-import type { SessionOptions, SessionSettings } from './types.ts';
+import type { LoadSessionOptions, SessionOptions, SessionSettings } from './types.ts';
 
 const SETTINGS: Readonly<Record<keyof SessionSettings, true>> = {
   maxTokens: true,
@@ -64,7 +64,7 @@ export async function loadSession(
   model: LanguageModel,
   tokenizer: Tokenizer,
   bytes: Uint8Array,
-  options: Pick<SessionOptions, 'cacheBytes'> = {},
+  options: LoadSessionOptions = {},
 ): Promise<LocalSession> {
   const content = decodeSession(bytes, model.vocabSize);
   const family = familyOf(model, tokenizer, options.cacheBytes);
@@ -91,7 +91,9 @@ export async function loadSession(
       family.cache.put(ids.subarray(0, kept.position), kept);
       kept.dispose();
     }
-    return new LocalSession(family, content.settings, content.turns, states.at(-1)!);
+    const settings = { ...content.settings, ...options.settings };
+    checkSettings(model, tokenizer, settings);
+    return new LocalSession(family, settings, content.turns, states.at(-1)!);
   } catch (error) {
     for (const state of states) state.dispose();
     throw error;

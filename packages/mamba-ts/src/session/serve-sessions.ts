@@ -3,7 +3,7 @@ import type { LocalModel } from '../local-model.ts';
 import type { Handler } from '../rpc.ts';
 import type { GenerateOptions, Progress } from '../types.ts';
 import type { OpenedSession } from './remote-session.ts';
-import type { Session, SessionOptions, SessionResult } from './types.ts';
+import type { LoadSessionOptions, Session, SessionOptions, SessionResult } from './types.ts';
 
 interface Of {
   readonly session: number;
@@ -24,7 +24,7 @@ export function sessionHandlers(model: () => LocalModel): Readonly<Record<string
   };
   return {
     'session.create': async (options: SessionOptions) => open(await model().createSession(options)),
-    'session.load': async ({ bytes, options }: { bytes: Uint8Array; options: { cacheBytes?: number } }) =>
+    'session.load': async ({ bytes, options }: { bytes: Uint8Array; options: LoadSessionOptions }) =>
       open(await model().loadSession(bytes, options)),
     async 'session.append'({ text, ...of }: Of & { text: string }, emit, signal) {
       return at(of).append(text, { signal, onProgress: (progress: Progress) => emit({ progress }) });

@@ -3,6 +3,13 @@ import type { GenerateOptions, GenerationResult, Progress } from '../types.ts';
 /** How a session's answers are chosen unless a turn says otherwise. */
 export type SessionSettings = Omit<GenerateOptions, 'signal' | 'onProgress'>;
 
+export interface LoadSessionOptions {
+  /** In place of the saved ones. */
+  readonly settings?: SessionSettings;
+  /** As in {@link SessionOptions}. */
+  readonly cacheBytes?: number;
+}
+
 export interface SessionOptions {
   /** Text that stands before all turns; `undo` never takes it back. */
   readonly system?: string;
