@@ -18,8 +18,16 @@ function refuse(field: string, expected: string, value: unknown): never {
 /** Sizes beyond this are refused: no model has them, and their products stay exact integers. */
 const LIMIT = 2 ** 24;
 
-/** A whole number from 1 to 2^24 under the first of `fields` that is present; `fallback` where none is. */
-export function size(json: ConfigJson, fields: string | readonly string[], fallback?: number): number {
+/** More layers are refused before anything is made for each of them. */
+export const MAX_LAYERS = 4096;
+
+/** A whole number from 1 to `limit` under the first of `fields` that is present; `fallback` where none is. */
+export function size(
+  json: ConfigJson,
+  fields: string | readonly string[],
+  fallback?: number,
+  limit: number = LIMIT,
+): number {
   const names = typeof fields === 'string' ? [fields] : fields;
   const name = names.find((field) => json[field] !== undefined && json[field] !== null);
   if (name === undefined) {
@@ -27,8 +35,8 @@ export function size(json: ConfigJson, fields: string | readonly string[], fallb
     return refuse(names.join('" or "'), 'a positive whole number', undefined);
   }
   const value = json[name];
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > LIMIT) {
-    return refuse(name, `a whole number from 1 to ${LIMIT}`, value);
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > limit) {
+    return refuse(name, `a whole number from 1 to ${limit}`, value);
   }
   return value;
 }

@@ -1,5 +1,5 @@
 import type { ConfigJson } from './architecture.ts';
-import { absent, flag, object, oneOf, positive, size, tokenIds } from './config.ts';
+import { absent, flag, MAX_LAYERS, object, oneOf, positive, size, tokenIds } from './config.ts';
 
 /** What the config.json files of all Mamba generations say alike. */
 export interface StackConfig {
@@ -38,7 +38,7 @@ export function huggingFaceStack(json: ConfigJson, tiedByDefault: boolean): Stac
   return {
     vocabSize,
     paddedVocabSize: vocabSize,
-    nLayer: size(json, 'num_hidden_layers'),
+    nLayer: size(json, 'num_hidden_layers', undefined, MAX_LAYERS),
     dModel: size(json, 'hidden_size'),
     dIntermediate: 0,
     normEps: positive(json, 'layer_norm_epsilon', 1e-5),
@@ -58,7 +58,7 @@ export function originalStack(json: ConfigJson): StackConfig {
   return {
     vocabSize,
     paddedVocabSize: Math.ceil(vocabSize / multiple) * multiple,
-    nLayer: size(json, 'n_layer'),
+    nLayer: size(json, 'n_layer', undefined, MAX_LAYERS),
     dModel: size(json, 'd_model'),
     dIntermediate: Math.ceil(dIntermediate / 128) * 128,
     normEps: positive(json, 'norm_epsilon', 1e-5),

@@ -29,6 +29,7 @@ describe('a checkpoint', () => {
     ['hidden_size', 0],
     ['hidden_size', 'wide'],
     ['num_hidden_layers', 1.5],
+    ['num_hidden_layers', 2 ** 24],
     ['state_size', -1],
     ['vocab_size', 2 ** 40],
     ['use_bias', 'no'],
