@@ -65,6 +65,7 @@ describe('a checkpoint', () => {
       /"A_activation" must be one of "heavy_tail"/,
     ],
     ['mamba3/mimo', { ssm_cfg: { layer: 'Mamba3', headdim: 6, d_state: 9, is_mimo: true } }, /d_state = 9 is odd/],
+    ['mamba/original', { ssm_cfg: { layer: 'Mamba2' } }, /"layer" must be one of "Mamba1", found "Mamba2"/],
     ['mamba/original', { rms_norm: false }, /"rms_norm" must be one of true, found false/],
     ['mamba/original', { d_intermediate: -1 }, /"d_intermediate" must be a whole number/],
     ['mamba/falcon', { mixer_rms_eps: 0 }, /"mixer_rms_eps" must be a positive number/],

@@ -1,5 +1,5 @@
 import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.ts';
-import { flag, object, positive, size } from '../config.ts';
+import { flag, object, oneOf, positive, size } from '../config.ts';
 import { type MambaMixerConfig, mambaMixerBlock } from '../mamba-mixer.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import {
@@ -46,6 +46,7 @@ function parseHuggingFace(json: ConfigJson): MambaConfig {
 function parseOriginal(json: ConfigJson): MambaConfig {
   const stack = originalStack(json);
   const ssm = object(json, 'ssm_cfg');
+  oneOf(ssm, 'layer', ['Mamba1']);
   return {
     ...stack,
     modelType: 'mamba',

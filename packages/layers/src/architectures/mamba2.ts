@@ -1,5 +1,5 @@
 import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.ts';
-import { consistent, flag, object, positive, range, size } from '../config.ts';
+import { consistent, flag, object, oneOf, positive, range, size } from '../config.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import { type Mamba2MixerConfig, mamba2Mixer } from '../mamba2-mixer.ts';
 import {
@@ -52,6 +52,7 @@ function parseHuggingFace(json: ConfigJson): Mamba2Config {
 function parseOriginal(json: ConfigJson): Mamba2Config {
   const stack = originalStack(json);
   const ssm = object(json, 'ssm_cfg');
+  oneOf(ssm, 'layer', ['Mamba2']);
   const dInner = Math.floor(positive(ssm, 'expand', 2) * stack.dModel);
   const dSsm = size(ssm, 'd_ssm', dInner);
   const headDim = size(ssm, 'headdim', 64);
