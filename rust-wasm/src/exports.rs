@@ -186,8 +186,8 @@ pub unsafe extern "C" fn transpose(from: *const f32, to: *mut f32, rows: usize, 
 }
 
 #[no_mangle]
-pub extern "C" fn scan_scratch_len(channels: usize, states: usize) -> usize {
-    simd128::scan::scratch_len(channels, states)
+pub extern "C" fn scan_scratch_len(states: usize) -> usize {
+    simd128::scan::scratch_len(states)
 }
 
 #[no_mangle]

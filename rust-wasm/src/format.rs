@@ -1,6 +1,6 @@
 //! The element formats of matrices.
 
-use crate::lanes::F32x4;
+use crate::lanes::{F32x4, ScaledF16};
 
 /// How a matrix element is stored.
 pub trait Format {
@@ -8,10 +8,13 @@ pub trait Format {
     fn to_f32(bits: Self::Bits) -> f32;
     /// [`Format::load8`] gives the elements divided by 2^`EXPONENT`.
     const EXPONENT: u32;
+    /// What [`Format::load8`] needs, made before the loop.
+    type Decoder: Copy;
+    fn decoder() -> Self::Decoder;
     /// One column of a panel as two vectors.
     /// # Safety
     /// `p` points to 8 readable elements.
-    unsafe fn load8(p: *const Self::Bits) -> (F32x4, F32x4);
+    unsafe fn load8(decoder: Self::Decoder, p: *const Self::Bits) -> (F32x4, F32x4);
     /// Where a panel's output lies in a column.
     #[inline(always)]
     fn position(output: usize) -> usize {
@@ -34,8 +37,11 @@ impl Format for F32 {
     fn to_f32(bits: f32) -> f32 {
         bits
     }
+    type Decoder = ();
     #[inline(always)]
-    unsafe fn load8(p: *const f32) -> (F32x4, F32x4) {
+    fn decoder() {}
+    #[inline(always)]
+    unsafe fn load8(_: (), p: *const f32) -> (F32x4, F32x4) {
         (F32x4::load(p), F32x4::load(p.add(4)))
     }
 }
@@ -49,9 +55,14 @@ impl Format for F16 {
         let shifted = ((((bits as u32) << 16) as i32) >> 3) as u32 & 0x8fff_e000;
         f32::from_bits(shifted) * f32::from_bits((112 + 127) << 23)
     }
+    type Decoder = ScaledF16;
     #[inline(always)]
-    unsafe fn load8(p: *const u16) -> (F32x4, F32x4) {
-        F32x4::load_scaled_f16x8(p)
+    fn decoder() -> ScaledF16 {
+        ScaledF16::prepare()
+    }
+    #[inline(always)]
+    unsafe fn load8(decoder: ScaledF16, p: *const u16) -> (F32x4, F32x4) {
+        decoder.load8(p)
     }
     /// Outputs j and j + 4 side by side: a word then gives two lanes.
     #[inline(always)]
@@ -98,9 +109,14 @@ impl Format for RaisedF16 {
     fn to_f32(bits: u16) -> f32 {
         F16::to_f32(bits) * f32::from_bits((127 - RAISE as u32) << 23)
     }
+    type Decoder = ScaledF16;
     #[inline(always)]
-    unsafe fn load8(p: *const u16) -> (F32x4, F32x4) {
-        F32x4::load_scaled_f16x8(p)
+    fn decoder() -> ScaledF16 {
+        ScaledF16::prepare()
+    }
+    #[inline(always)]
+    unsafe fn load8(decoder: ScaledF16, p: *const u16) -> (F32x4, F32x4) {
+        decoder.load8(p)
     }
     #[inline(always)]
     fn position(output: usize) -> usize {
@@ -115,8 +131,11 @@ impl Format for Bf16 {
     fn to_f32(bits: u16) -> f32 {
         f32::from_bits((bits as u32) << 16)
     }
+    type Decoder = ();
     #[inline(always)]
-    unsafe fn load8(p: *const u16) -> (F32x4, F32x4) {
+    fn decoder() {}
+    #[inline(always)]
+    unsafe fn load8(_: (), p: *const u16) -> (F32x4, F32x4) {
         F32x4::load_bf16x8(p)
     }
 }

@@ -93,11 +93,40 @@ mod imp {
             #[cfg(not(target_feature = "relaxed-simd"))]
             Self(f32x4_pmax(self.0, b.0))
         }
-        /// 2^self for whole numbers from -126 to 127; other lanes are undefined (two instructions and a conversion).
+        /// The lowest 9 bits as sign and exponent of a power of two.
         #[inline(always)]
-        pub fn exp2_whole(self) -> Self {
-            let n = i32x4_trunc_sat_f32x4(self.0);
-            Self(i32x4_shl(i32x4_add(n, i32x4_splat(127)), 23))
+        pub fn shift_to_exponent(self) -> Self {
+            Self(i32x4_shl(self.0, 23))
+        }
+        /// Times 2^n, n the lowest 9 bits of `whole`.
+        #[inline(always)]
+        pub fn add_to_exponent(self, whole: Self) -> Self {
+            Self(i32x4_add(self.0, i32x4_shl(whole.0, 23)))
+        }
+        /// `x` where it is NaN.
+        #[inline(always)]
+        pub fn or_nan(self, x: Self) -> Self {
+            Self(v128_bitselect(self.0, x.0, f32x4_eq(x.0, x.0)))
+        }
+        /// The larger magnitude; infinity is larger than any number, and NaN than infinity.
+        #[inline(always)]
+        pub fn larger_magnitude(self, b: Self) -> Self {
+            Self(i32x4_max(f32x4_abs(self.0), f32x4_abs(b.0)))
+        }
+        /// Whether `self < b` in all lanes.
+        #[inline(always)]
+        pub fn all_lt(self, b: Self) -> bool {
+            i32x4_all_true(f32x4_lt(self.0, b.0))
+        }
+        /// Lane i: the sum of `v[i]`'s lanes, in the order of [`F32x4::sum`].
+        #[inline(always)]
+        pub fn sums(v: [Self; 4]) -> Self {
+            let halves = |a: Self, b: Self| {
+                let low = i32x4_shuffle::<0, 4, 1, 5>(a.0, b.0);
+                f32x4_add(low, i32x4_shuffle::<2, 6, 3, 7>(a.0, b.0))
+            };
+            let (a, b) = (halves(v[0], v[1]), halves(v[2], v[3]));
+            Self(f32x4_add(i64x2_shuffle::<0, 2>(a, b), i64x2_shuffle::<1, 3>(a, b)))
         }
         /// Per lane: `self < b ? yes : no`.
         #[inline(always)]
@@ -122,19 +151,6 @@ mod imp {
         pub unsafe fn load_bf16x8(p: *const u16) -> (Self, Self) {
             Self::interleave(i16x8_splat(0), v128_load(p as *const v128))
         }
-        /// 8 finite binary16, each times 2^-112, to 2 vectors: sign, exponent and fraction move to where f32 has them,
-        /// and the exponent's bias then differs by 112, for subnormal numbers too. A word holds elements j and j + 4.
-        /// Both are to be shifted to bit 13 with their sign before the mask: the upper one right by 3; the lower one by
-        /// the dot product with (2^13, 0), which sign-extends and shifts at once (two instructions each).
-        /// # Safety
-        /// `p` points to 16 readable bytes.
-        #[inline(always)]
-        pub unsafe fn load_scaled_f16x8(p: *const u16) -> (Self, Self) {
-            let words = v128_load(p as *const v128);
-            let mask = u32x4_splat(0x8fff_e000);
-            let lower = i32x4_dot_i16x8(words, u32x4_splat(1 << 13));
-            (Self(v128_and(lower, mask)), Self(v128_and(i32x4_shr(words, 3), mask)))
-        }
         /// f32 from lower and upper halves. Engines know these two patterns as single instructions; others they do not.
         #[inline(always)]
         fn interleave(lower: v128, upper: v128) -> (Self, Self) {
@@ -142,6 +158,39 @@ mod imp {
                 Self(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(lower, upper)),
                 Self(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(lower, upper)),
             )
+        }
+        /// A constant that is loaded from memory: V8 makes those that it can see anew at each use, in three
+        /// instructions.
+        #[inline(always)]
+        pub fn constant(p: &'static [u32; 4]) -> Self {
+            // SAFETY: a reference can be read.
+            Self(unsafe { core::ptr::read_volatile(p as *const [u32; 4] as *const v128) })
+        }
+    }
+
+    /// Takes binary16 apart; made before a loop.
+    #[derive(Clone, Copy)]
+    pub struct ScaledF16 {
+        mask: F32x4,
+        shift: F32x4,
+    }
+
+    impl ScaledF16 {
+        #[inline(always)]
+        pub fn prepare() -> Self {
+            Self { mask: F32x4::constant(&[0x8fff_e000; 4]), shift: F32x4::constant(&[1 << 13; 4]) }
+        }
+        /// 8 finite binary16, each times 2^-112, to 2 vectors: sign, exponent and fraction move to where f32 has them,
+        /// and the exponent's bias then differs by 112, for subnormal numbers too. A word holds elements j and j + 4.
+        /// Both are to be shifted to bit 13 with their sign before the mask: the upper one right by 3; the lower one by
+        /// the dot product with (2^13, 0), which sign-extends and shifts at once (two instructions each).
+        /// # Safety
+        /// `p` points to 16 readable bytes.
+        #[inline(always)]
+        pub unsafe fn load8(self, p: *const u16) -> (F32x4, F32x4) {
+            let words = v128_load(p as *const v128);
+            let lower = i32x4_dot_i16x8(words, self.shift.0);
+            (F32x4(v128_and(lower, self.mask.0)), F32x4(v128_and(i32x4_shr(words, 3), self.mask.0)))
         }
     }
 }
@@ -208,8 +257,23 @@ mod imp {
         pub fn at_least(self, b: Self) -> Self {
             self.zip(b, |a, b| if a < b { b } else { a })
         }
-        pub fn exp2_whole(self) -> Self {
-            Self(self.0.map(|a| f32::from_bits(((a as i32 + 127) << 23) as u32)))
+        pub fn shift_to_exponent(self) -> Self {
+            Self(self.0.map(|a| f32::from_bits(a.to_bits() << 23)))
+        }
+        pub fn add_to_exponent(self, whole: Self) -> Self {
+            self.zip(whole, |a, n| f32::from_bits(a.to_bits().wrapping_add(n.to_bits() << 23)))
+        }
+        pub fn or_nan(self, x: Self) -> Self {
+            self.zip(x, |a, x| if x.is_nan() { x } else { a })
+        }
+        pub fn larger_magnitude(self, b: Self) -> Self {
+            self.zip(b, |a, b| f32::from_bits(a.abs().to_bits().max(b.abs().to_bits())))
+        }
+        pub fn all_lt(self, b: Self) -> bool {
+            (0..4).all(|i| self.0[i] < b.0[i])
+        }
+        pub fn sums(v: [Self; 4]) -> Self {
+            Self(v.map(Self::sum))
         }
         pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
             Self(core::array::from_fn(|i| if self.0[i] < b.0[i] { yes.0[i] } else { no.0[i] }))
@@ -217,7 +281,7 @@ mod imp {
         pub fn sum(self) -> f32 {
             (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
         }
-        unsafe fn decode8<F: Format<Bits = u16>>(p: *const u16) -> (Self, Self) {
+        pub(super) unsafe fn decode8<F: Format<Bits = u16>>(p: *const u16) -> (Self, Self) {
             let at = |i: usize| F::to_f32(*p.add(F::position(i)));
             (Self(core::array::from_fn(at)), Self(core::array::from_fn(|i| at(i + 4))))
         }
@@ -226,14 +290,53 @@ mod imp {
         pub unsafe fn load_bf16x8(p: *const u16) -> (Self, Self) {
             Self::decode8::<Bf16>(p)
         }
+        pub fn constant(p: &'static [u32; 4]) -> Self {
+            Self(p.map(f32::from_bits))
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct ScaledF16;
+
+    impl ScaledF16 {
+        pub fn prepare() -> Self {
+            Self
+        }
         /// # Safety
         /// `p` points to 8 readable u16.
-        pub unsafe fn load_scaled_f16x8(p: *const u16) -> (Self, Self) {
-            let (lo, hi) = Self::decode8::<F16>(p);
-            let scale = Self::splat(f32::from_bits((127 - 112) << 23));
+        pub unsafe fn load8(self, p: *const u16) -> (F32x4, F32x4) {
+            let (lo, hi) = F32x4::decode8::<F16>(p);
+            let scale = F32x4::splat(f32::from_bits((127 - 112) << 23));
             (lo.mul(scale), hi.mul(scale))
         }
     }
 }
 
-pub use imp::F32x4;
+pub use imp::{F32x4, ScaledF16};
+
+impl F32x4 {
+    /// The first `count` elements, or 4 where there are more; zeros after them.
+    /// # Safety
+    /// `p` points to as many readable f32.
+    #[inline(always)]
+    pub unsafe fn load_first(p: *const f32, count: usize) -> Self {
+        if count >= 4 {
+            return Self::load(p);
+        }
+        let mut all = [0f32; 4];
+        core::ptr::copy_nonoverlapping(p, all.as_mut_ptr(), count);
+        Self::load(all.as_ptr())
+    }
+    /// The first `count` lanes, or all where it is more.
+    /// # Safety
+    /// `p` points to as many writable f32.
+    #[inline(always)]
+    pub unsafe fn store_first(self, p: *mut f32, count: usize) {
+        if count >= 4 {
+            return self.store(p);
+        }
+        let mut all = [0f32; 4];
+        self.store(all.as_mut_ptr());
+        core::ptr::copy_nonoverlapping(all.as_ptr(), p, count);
+    }
+}

@@ -153,7 +153,7 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
       const [a, skip, offsets] = [vectorOf(op, A), vectorOf(op, D), vectorOf(op, deltaBias)];
       const states = segments.map(({ slot }) => memory.slots.field(op, slot, state));
       const y = memory.tensor(tokens, channels);
-      const work = memory.scratch(4 * kernels.scan_scratch_len(channels, count));
+      const work = memory.scratch(4 * kernels.scan_scratch_len(count));
       for (const [i, { start, length, reset }] of segments.entries()) {
         const at = states[i]!;
         if (reset) memory.floats().fill(0, at / 4, at / 4 + channels * count);

@@ -59,7 +59,7 @@ export interface Kernels {
     withSilu: number,
   ): void;
   transpose(from: number, to: number, rows: number, columns: number): void;
-  scan_scratch_len(channels: number, states: number): number;
+  scan_scratch_len(states: number): number;
   selective_scan(
     u: number,
     uStride: number,

@@ -39,6 +39,8 @@ pub unsafe fn linear<F: Format>(
         return;
     }
     let mut tile = [0f32; INPUTS * PANEL];
+    let decoder = F::decoder();
+    let scale = power_of_two(F::EXPONENT);
     for t0 in (0..tokens).step_by(TOKENS) {
         let block = TOKENS.min(tokens - t0);
         for i0 in (0..inputs.max(1)).step_by(INPUTS) {
@@ -46,7 +48,7 @@ pub unsafe fn linear<F: Format>(
             for o in (0..outputs).step_by(PANEL) {
                 let column = w.add(o * inputs + i0 * PANEL);
                 for i in 0..width {
-                    let (lo, hi) = load8_exact::<F>(column.add(i * PANEL));
+                    let (lo, hi) = load8_exact::<F>(decoder, scale, column.add(i * PANEL));
                     lo.store(tile.as_mut_ptr().add(i * PANEL));
                     hi.store(tile.as_mut_ptr().add(i * PANEL + 4));
                 }
@@ -73,12 +75,11 @@ fn power_of_two(exponent: u32) -> F32x4 {
 }
 
 #[inline(always)]
-unsafe fn load8_exact<F: Format>(p: *const F::Bits) -> (F32x4, F32x4) {
-    let (lo, hi) = F::load8(p);
+unsafe fn load8_exact<F: Format>(decoder: F::Decoder, scale: F32x4, p: *const F::Bits) -> (F32x4, F32x4) {
+    let (lo, hi) = F::load8(decoder, p);
     if F::EXPONENT == 0 {
         return (lo, hi);
     }
-    let scale = power_of_two(F::EXPONENT);
     (lo.mul(scale), hi.mul(scale))
 }
 
@@ -185,9 +186,12 @@ unsafe fn matrix_vector_scaled<F: Format, const EXACT: bool>(
     outputs: usize,
     shift: u32,
 ) {
+    let decoder = F::decoder();
+    let scale = power_of_two(F::EXPONENT);
     let column = |i: usize, panel: *const F::Bits| {
         let at = panel.add(i * PANEL);
-        (F32x4::load_splat(x.add(i)), if EXACT { load8_exact::<F>(at) } else { F::load8(at) })
+        let w = if EXACT { load8_exact::<F>(decoder, scale, at) } else { F::load8(decoder, at) };
+        (F32x4::load_splat(x.add(i)), w)
     };
     for o in (0..outputs).step_by(PANEL) {
         let panel = w.add(o * inputs);

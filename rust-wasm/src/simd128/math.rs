@@ -3,6 +3,13 @@
 use crate::lanes::F32x4;
 use crate::scalar::math::{ERF_A, ERF_P, GELU_TANH};
 
+/// A constant in all lanes, from memory.
+macro_rules! k {
+    ($x:expr) => {
+        F32x4::constant(const { &[($x as f32).to_bits(); 4] })
+    };
+}
+
 /// Below this the result would be subnormal: it is 0.
 const EXP_LOW: f32 = -87.336_55;
 /// From here the scale 2^n would be infinite: so is the result (up to 88.72 f32 could still hold it).
@@ -14,61 +21,94 @@ const EXP_HIGH: f32 = 88.376_25;
 /// (the coefficients of Cephes expf, Moshier 1987), |r| <= ln 2 / 2; times 2^n by the exponent bits.
 #[inline(always)]
 pub fn exp(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
-    let y = exp_clamped(x.at_most(s(EXP_HIGH)));
-    s(EXP_HIGH).select_lt(x, s(f32::INFINITY), y)
+    x.select_lt(k!(EXP_LOW), F32x4::splat(0.0), exp_above(x))
+}
+
+/// [`exp`], but below -87.33 the smallest normal number: for sums in which that is nothing.
+#[inline(always)]
+fn exp_above(x: F32x4) -> F32x4 {
+    let y = exp_normal(x.at_most(k!(EXP_HIGH)));
+    k!(EXP_HIGH).select_lt(x, k!(f32::INFINITY), y)
 }
 
 /// [`exp`] for arguments up to 88.37: without the test for infinity.
 #[inline(always)]
 pub fn exp_clamped(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
-    x.select_lt(s(EXP_LOW), s(0.0), exp_normal(x))
+    x.select_lt(k!(EXP_LOW), F32x4::splat(0.0), exp_normal(x))
 }
 
 /// [`exp`] as a factor of a state, for arguments up to 88.37: below -87.33 the smallest normal number stands for the subnormal ones, so that an
 /// infinite state stays infinite under any finite decay; 0 for -infinity alone.
 #[inline(always)]
 pub fn decay(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
-    x.select_lt(s(f32::MIN), s(0.0), exp_normal(x))
+    x.select_lt(k!(f32::MIN), F32x4::splat(0.0), exp_normal(x))
 }
 
 /// [`decay`] for any argument: without softplus a step size may be negative, and the state grows.
 #[inline(always)]
 pub fn growth(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
-    s(EXP_HIGH).select_lt(x, s(f32::INFINITY), decay(x.at_most(s(EXP_HIGH))))
+    k!(EXP_HIGH).select_lt(x, k!(f32::INFINITY), decay(x.at_most(k!(EXP_HIGH))))
 }
 
 /// e^max(x, -87.33) for x up to 88.37.
 #[inline(always)]
 fn exp_normal(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
-    let clamped = x.at_least(s(EXP_LOW));
-    let n = clamped.mul(s(core::f32::consts::LOG2_E)).nearest();
-    let r = n.mul_add(s(-0.693_359_4), clamped);
-    let r = n.mul_add(s(2.121_944_4e-4), r);
-    let p = s(1.987_569_1e-4).mul_add(r, s(1.398_2e-3));
-    let p = p.mul_add(r, s(8.333_452e-3));
-    let p = p.mul_add(r, s(4.166_579_6e-2));
-    let p = p.mul_add(r, s(1.666_666_5e-1));
-    let p = p.mul_add(r, s(0.5));
-    let p = p.mul_add(r.mul(r), r).add(s(1.0));
-    p.mul(n.exp2_whole())
+    let x = x.at_least(k!(EXP_LOW));
+    let (n, scale) = whole(x.mul(k!(core::f32::consts::LOG2_E)));
+    let r = n.mul_add(k!(-0.693_359_4), x);
+    let r = n.mul_add(k!(2.121_944_4e-4), r);
+    // In pairs: half as long a chain as one by one.
+    let r2 = r.mul(r);
+    let p = k!(1.987_569_1e-4).mul_add(r, k!(1.398_2e-3));
+    let p = p.mul_add(r2, k!(8.333_452e-3).mul_add(r, k!(4.166_579_6e-2)));
+    let p = p.mul_add(r2, k!(1.666_666_5e-1).mul_add(r, k!(0.5)));
+    let p = p.mul_add(r2, r).add(k!(1.0));
+    p.mul(scale)
+}
+
+/// n = round(x) and 2^n, n from -126 to 127. Adding 1.5 * 2^23 leaves no bits below 1; 127 more is the bias of the
+/// exponent.
+#[inline(always)]
+fn whole(x: F32x4) -> (F32x4, F32x4) {
+    let sum = x.add(k!(12_583_039.0));
+    (sum.sub(k!(12_583_039.0)), sum.shift_to_exponent())
+}
+
+/// 2^x for finite x from -126 to 127.49, relative error at most 2^-22. The polynomial is 1 at 0 and differs least from
+/// 2^x in between: by 2^-23.4.
+#[inline(always)]
+pub fn exp2(x: F32x4) -> F32x4 {
+    // As in `whole`, but n is added to the exponent: multiplying is what the processor has most to do of.
+    let sum = x.add(k!(12_582_912.0));
+    let r = x.sub(sum.sub(k!(12_582_912.0)));
+    let p = k!(1.326_472_7e-3).mul_add(r, k!(9.671_513e-3));
+    let p = p.mul_add(r, k!(5.550_733_6e-2));
+    let p = p.mul_add(r, k!(0.240_222_42));
+    let p = p.mul_add(r, k!(0.693_147_003_7));
+    let p = p.mul_add(r, k!(1.0));
+    p.add_to_exponent(sum)
+}
+
+/// 2^x as a factor of a state, for any argument: below -126 the smallest normal number stands for the subnormal ones, so
+/// that an infinite state stays infinite under any finite decay; 0 for -infinity alone; infinity above 127.49.
+#[inline(always)]
+pub fn growth2(x: F32x4) -> F32x4 {
+    let y = exp2(x.at_least(k!(-126.0)).at_most(k!(127.49)));
+    let y = y.or_nan(x);
+    let y = x.select_lt(k!(f32::MIN), F32x4::splat(0.0), y);
+    k!(127.49).select_lt(x, k!(f32::INFINITY), y)
 }
 
 /// 1 / (1 + e^-x).
 #[inline(always)]
 pub fn sigmoid(x: F32x4) -> F32x4 {
-    F32x4::splat(1.0).div(exp(x.neg()).add(F32x4::splat(1.0)))
+    k!(1.0).div(exp_above(x.neg()).add(k!(1.0)))
 }
 
 /// 1 + x right of 0, 1 / (1 - x) left of it.
 #[inline(always)]
 pub fn heavy_tail(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
-    x.at_least(s(0.0)).add(s(1.0).div(s(1.0).sub(x.at_most(s(0.0)))))
+    x.at_least(F32x4::splat(0.0)).add(k!(1.0).div(k!(1.0).sub(x.at_most(F32x4::splat(0.0)))))
 }
 
 /// Sine and cosine of x from 0 to 2 pi, absolute error at most 2^-23.
@@ -78,48 +118,45 @@ pub fn heavy_tail(x: F32x4) -> F32x4 {
 /// places; the signs follow from n in 0..4.
 #[inline(always)]
 pub fn sin_cos(x: F32x4) -> (F32x4, F32x4) {
-    let s = F32x4::splat;
-    let n = x.mul(s(core::f32::consts::FRAC_2_PI)).nearest();
-    let r = n.mul_add(s(-1.570_312_5), x);
-    let r = n.mul_add(s(-4.837_513e-4), r);
-    let r = n.mul_add(s(-7.549_79e-8), r);
+    let n = x.mul(k!(core::f32::consts::FRAC_2_PI)).nearest();
+    let r = n.mul_add(k!(-1.570_312_5), x);
+    let r = n.mul_add(k!(-4.837_513e-4), r);
+    let r = n.mul_add(k!(-7.549_79e-8), r);
     let r2 = r.mul(r);
-    let p = s(-1.951_529_6e-4).mul_add(r2, s(8.332_161e-3));
-    let p = p.mul_add(r2, s(-1.666_665_5e-1));
+    let p = k!(-1.951_529_6e-4).mul_add(r2, k!(8.332_161e-3));
+    let p = p.mul_add(r2, k!(-1.666_665_5e-1));
     let sine = p.mul_add(r2.mul(r), r);
-    let q = s(2.443_315_7e-5).mul_add(r2, s(-1.388_731_6e-3));
-    let q = q.mul_add(r2, s(4.166_664_6e-2));
-    let cosine = q.mul_add(r2.mul(r2), s(-0.5).mul_add(r2, s(1.0)));
+    let q = k!(2.443_315_7e-5).mul_add(r2, k!(-1.388_731_6e-3));
+    let q = q.mul_add(r2, k!(4.166_664_6e-2));
+    let cosine = q.mul_add(r2.mul(r2), k!(-0.5).mul_add(r2, k!(1.0)));
     // 1 and 3 are at a distance of 1 from 2; the sine is negative for 2 and 3, the cosine for 1 and 2.
-    let odd = n.sub(s(2.0)).abs().sub(s(1.0)).abs();
-    let (a, b) = (odd.select_lt(s(0.5), cosine, sine), odd.select_lt(s(0.5), sine, cosine));
-    (n.sub(s(2.5)).abs().select_lt(s(1.0), a.neg(), a), n.sub(s(1.5)).abs().select_lt(s(1.0), b.neg(), b))
+    let odd = n.sub(k!(2.0)).abs().sub(k!(1.0)).abs();
+    let (a, b) = (odd.select_lt(k!(0.5), cosine, sine), odd.select_lt(k!(0.5), sine, cosine));
+    (n.sub(k!(2.5)).abs().select_lt(k!(1.0), a.neg(), a), n.sub(k!(1.5)).abs().select_lt(k!(1.0), b.neg(), b))
 }
 
 /// x / (1 + e^-x).
 #[inline(always)]
 pub fn silu(x: F32x4) -> F32x4 {
-    x.div(exp(x.neg()).add(F32x4::splat(1.0)))
+    x.div(exp_above(x.neg()).add(k!(1.0)))
 }
 
 /// ln(1 + e^x) = max(x, 0) + ln(1 + e), e = e^-|x| in (0, 1]; x itself above 20.
 ///
-/// ln(1 + e) = 2 artanh(q), q = e / (2 + e) in (0, 1/3], by its series to q^15: relative error below 2^-21.
+/// ln(1 + e) = e p(e), p the polynomial of degree 8 that is 1 at 0 and differs least in between: with its rounding, a
+/// relative error below 2^-21.
 #[inline(always)]
 pub fn softplus(x: F32x4) -> F32x4 {
-    let s = F32x4::splat;
     let e = exp_clamped(x.abs().neg());
-    let q = e.div(e.add(s(2.0)));
-    let q2 = q.mul(q);
-    let p = s(2.0 / 15.0).mul_add(q2, s(2.0 / 13.0));
-    let p = p.mul_add(q2, s(2.0 / 11.0));
-    let p = p.mul_add(q2, s(2.0 / 9.0));
-    let p = p.mul_add(q2, s(2.0 / 7.0));
-    let p = p.mul_add(q2, s(2.0 / 5.0));
-    let p = p.mul_add(q2, s(2.0 / 3.0));
-    let p = p.mul_add(q2, s(2.0));
-    let y = p.mul_add(q, x.at_least(s(0.0)));
-    s(20.0).select_lt(x, x, y)
+    let e2 = e.mul(e);
+    let e4 = e2.mul(e2);
+    let a = k!(-0.248_571_63).mul_add(e, k!(0.333_213_24));
+    let a = a.mul_add(e2, k!(-0.499_996_48).mul_add(e, k!(1.0)));
+    let b = k!(-0.137_538_03).mul_add(e, k!(0.191_536_55));
+    let b = k!(-3.006_579_5e-2).mul_add(e, k!(7.920_454e-2)).mul_add(e2, b);
+    let p = k!(5.364_825e-3).mul_add(e4, b).mul_add(e4, a);
+    let y = p.mul_add(e, x.at_least(F32x4::splat(0.0)));
+    k!(20.0).select_lt(x, x, y)
 }
 
 /// x / 2 (1 + erf(x / sqrt 2)): see [`crate::scalar::math::erf`]. The sign of erf is put into x: x / 2 + |x| / 2 |erf|.

@@ -1,22 +1,27 @@
 //! Pseudocode: `scalar/scan.rs`. Departures:
 //!
-//! 1. Blocks of 64 tokens. For each block the step sizes d and d u are computed first, four channels at a time; skip
-//!    and gate come last, likewise.
-//! 2. In between, per channel: 16 states are 4 vectors that stay in registers over the block's tokens. More states are
-//!    done 16 at a time, adding to y.
-//! 3. Numbers of states that 4 does not divide: A, B, C and h are filled up with zeros. An infinite d u would make
+//! 1. Blocks of 32 tokens by 16 channels (a cache line of each row). The step sizes come first, four channels at a time;
+//!    skip and gate come last, likewise.
+//! 2. In between, one channel after another: 16 states are 4 vectors that stay in registers over the block's tokens.
+//!    Further states come in later passes. The sums over states stay four lanes wide until the last step.
+//! 3. exp(d A) is 2^(d' A) with d' = d log2(e). Where no |d' A| of a channel's block passes 126, which is the rule, the
+//!    exponential needs no tests at all.
+//! 4. Numbers of states that 4 does not divide: A, B, C and h are filled up with zeros. An infinite d u would make
 //!    the filled lanes of h NaN, so they are set to zero again after each token.
 
-use super::math::{decay, growth, silu, softplus};
+use super::math::{exp2, growth2, silu, softplus};
 use crate::lanes::F32x4;
-use crate::scalar::scan::{finish, step_size, Scan};
+use crate::scalar::scan::Scan;
 
-/// Tokens of a block: 64 rows of B and C with 16 states are 8 KiB.
-pub const BLOCK: usize = 64;
+/// Tokens of a block: 32 rows of B and C with 16 states are 4 KiB.
+const BLOCK: usize = 32;
+/// Channels of a block.
+const GROUP: usize = 16;
+const VECTORS: usize = GROUP / 4;
 
 /// f32 of working memory that [`selective_scan`] needs.
-pub fn scratch_len(channels: usize, states: usize) -> usize {
-    2 * BLOCK * (channels + states.next_multiple_of(4))
+pub fn scratch_len(states: usize) -> usize {
+    BLOCK * (2 * states.next_multiple_of(4) + 2 * GROUP + 4 * GROUP)
 }
 
 /// See [`crate::scalar::scan::selective_scan`].
@@ -24,51 +29,29 @@ pub fn scratch_len(channels: usize, states: usize) -> usize {
 /// As there; `scratch` points to [`scratch_len`] f32.
 pub unsafe fn selective_scan(s: &Scan, scratch: *mut f32) {
     let padded = s.states.next_multiple_of(4);
-    let d = scratch;
-    let du = d.add(BLOCK * s.channels);
-    let b = du.add(BLOCK * s.channels);
+    let b = scratch;
     let c = b.add(BLOCK * padded);
+    let d = c.add(BLOCK * padded);
+    let du = d.add(BLOCK * GROUP);
+    let sums = du.add(BLOCK * GROUP);
     for t0 in (0..s.tokens).step_by(BLOCK) {
         let tokens = BLOCK.min(s.tokens - t0);
         for t in 0..tokens {
-            step_sizes(s, t0 + t, d.add(t * s.channels), du.add(t * s.channels));
             pad_row(s.b.add((t0 + t) * s.b_stride), b.add(t * padded), s.states, padded);
             pad_row(s.c.add((t0 + t) * s.c_stride), c.add(t * padded), s.states, padded);
         }
-        let y = s.y.add(t0 * s.channels);
-        for channel in 0..s.channels {
-            for n in (0..s.states).step_by(16) {
-                let count = (s.states - n).min(16);
-                let lane = |i: usize| if count.div_ceil(4) * 4 - 4 + i < count { 0.0 } else { 1.0 };
-                let lanes: [f32; 4] = core::array::from_fn(lane);
-                let block = Block {
-                    s,
-                    d: d.add(channel),
-                    du: du.add(channel),
-                    b: b.add(n),
-                    c: c.add(n),
-                    padded,
-                    tokens,
-                    channel,
-                    n,
-                    lanes: F32x4::load(lanes.as_ptr()),
-                    partial: !count.is_multiple_of(4),
-                };
-                let out = y.add(channel);
-                match (count.div_ceil(4), s.softplus) {
-                    (1, true) => scan_states::<1, true>(&block, out),
-                    (2, true) => scan_states::<2, true>(&block, out),
-                    (3, true) => scan_states::<3, true>(&block, out),
-                    (_, true) => scan_states::<4, true>(&block, out),
-                    (1, false) => scan_states::<1, false>(&block, out),
-                    (2, false) => scan_states::<2, false>(&block, out),
-                    (3, false) => scan_states::<3, false>(&block, out),
-                    (_, false) => scan_states::<4, false>(&block, out),
-                }
+        for channel in (0..s.channels).step_by(GROUP) {
+            let block =
+                Block { s, t0, tokens, channel, width: GROUP.min(s.channels - channel), b, c, d, du, sums, padded };
+            let largest = if block.width == GROUP { step_sizes::<true>(&block) } else { step_sizes::<false>(&block) };
+            for (i, &largest) in largest.iter().enumerate().take(block.width) {
+                scan_channel(&block, i, largest);
             }
-        }
-        for t in 0..tokens {
-            skip_and_gate(s, t0 + t);
+            if block.width == GROUP {
+                skip_and_gate::<true>(&block)
+            } else {
+                skip_and_gate::<false>(&block)
+            }
         }
     }
 }
@@ -79,100 +62,139 @@ unsafe fn pad_row(from: *const f32, to: *mut f32, states: usize, padded: usize) 
     }
 }
 
-unsafe fn step_sizes(s: &Scan, t: usize, d: *mut f32, du: *mut f32) {
-    let (delta, u) = (s.delta.add(t * s.delta_stride), s.u.add(t * s.u_stride));
-    let mut c = 0;
-    while c + 4 <= s.channels {
-        let mut v = F32x4::load(delta.add(c));
-        if !s.delta_bias.is_null() {
-            v = v.add(F32x4::load(s.delta_bias.add(c)));
-        }
-        if s.softplus {
-            v = softplus(v);
-        }
-        v.store(d.add(c));
-        v.mul(F32x4::load(u.add(c))).store(du.add(c));
-        c += 4;
-    }
-    while c < s.channels {
-        *d.add(c) = step_size(s, t, c);
-        *du.add(c) = *d.add(c) * *u.add(c);
-        c += 1;
-    }
-}
-
 struct Block<'a> {
     s: &'a Scan,
-    d: *const f32,
-    du: *const f32,
+    /// The first token and the first channel.
+    t0: usize,
+    channel: usize,
+    tokens: usize,
+    width: usize,
+    /// `[tokens, padded]`.
     b: *const f32,
     c: *const f32,
     padded: usize,
-    tokens: usize,
-    channel: usize,
-    /// The first of up to 16 states.
-    n: usize,
-    /// Of the last vector: 0 for lanes that are states, 1 for lanes that fill it up.
-    lanes: F32x4,
-    /// Whether there are lanes of the second kind.
-    partial: bool,
+    /// d log2(e) and d u, `[tokens, GROUP]`.
+    d: *mut f32,
+    du: *mut f32,
+    /// C h before the sum over its lanes, `[tokens, GROUP, 4]`.
+    sums: *mut f32,
 }
 
-/// `V` vectors of states of one channel over a block of tokens. `DECAYS`: d A is never above 0, as after softplus.
-#[inline(always)]
-unsafe fn scan_states<const V: usize, const DECAYS: bool>(block: &Block, y: *mut f32) {
+/// The largest |d log2(e)| of each channel; NaN where there is one. `WHOLE`: all channels of the block exist.
+unsafe fn step_sizes<const WHOLE: bool>(block: &Block) -> [f32; GROUP] {
     let s = block.s;
-    let at = block.channel * s.states + block.n;
-    let count = (s.states - block.n).min(4 * V);
-    let (mut a_row, mut h_row) = ([0f32; 16], [0f32; 16]);
-    for k in 0..count {
-        a_row[k] = *s.a.add(at + k);
-        h_row[k] = *s.state.add(at + k);
-    }
-    let a: [F32x4; V] = core::array::from_fn(|k| F32x4::load(a_row.as_ptr().add(4 * k)));
-    let mut h: [F32x4; V] = core::array::from_fn(|k| F32x4::load(h_row.as_ptr().add(4 * k)));
+    let mut largest = [F32x4::splat(0.0); VECTORS];
     for t in 0..block.tokens {
-        let d = F32x4::load_splat(block.d.add(t * s.channels));
-        let du = F32x4::load_splat(block.du.add(t * s.channels));
-        let (b, c) = (block.b.add(t * block.padded), block.c.add(t * block.padded));
-        let mut sum = F32x4::splat(0.0);
+        let at = block.t0 + t;
+        let vectors = if WHOLE { VECTORS } else { block.width.div_ceil(4) };
+        for (v, largest) in largest.iter_mut().enumerate().take(vectors) {
+            let (channel, count) = (block.channel + 4 * v, if WHOLE { 4 } else { block.width - 4 * v });
+            let mut d = F32x4::load_first(s.delta.add(at * s.delta_stride + channel), count);
+            if !s.delta_bias.is_null() {
+                d = d.add(F32x4::load_first(s.delta_bias.add(channel), count));
+            }
+            if s.softplus {
+                d = softplus(d);
+            }
+            let u = F32x4::load_first(s.u.add(at * s.u_stride + channel), count);
+            d.mul(u).store(block.du.add(t * GROUP + 4 * v));
+            let d = d.mul(F32x4::splat(core::f32::consts::LOG2_E));
+            d.store(block.d.add(t * GROUP + 4 * v));
+            *largest = largest.larger_magnitude(d);
+        }
+    }
+    let mut out = [0f32; GROUP];
+    for (v, largest) in largest.iter().enumerate() {
+        largest.store(out.as_mut_ptr().add(4 * v));
+    }
+    out
+}
+
+/// Channel `i` of the block; `largest` is its largest |d log2(e)|.
+#[inline(always)]
+unsafe fn scan_channel(block: &Block, i: usize, largest: f32) {
+    let states = block.s.states;
+    let a = block.s.a.add((block.channel + i) * states);
+    let mut rate = F32x4::splat(0.0);
+    for n in (0..states).step_by(4) {
+        rate = rate.larger_magnitude(F32x4::load_first(a.add(n), states - n));
+    }
+    if rate.mul(F32x4::splat(largest)).all_lt(F32x4::splat(126.0)) {
+        scan_states::<true>(block, i)
+    } else {
+        scan_states::<false>(block, i)
+    }
+}
+
+/// `SMALL`: no |d A log2(e)| passes 126.
+#[inline(always)]
+unsafe fn scan_states<const SMALL: bool>(block: &Block, i: usize) {
+    let states = block.s.states;
+    let mut n = 0;
+    while n + 16 <= states {
+        scan_vectors::<4, SMALL, false>(block, i, n);
+        n += 16;
+    }
+    while n + 4 <= states {
+        scan_vectors::<1, SMALL, false>(block, i, n);
+        n += 4;
+    }
+    if n < states {
+        scan_vectors::<1, SMALL, true>(block, i, n);
+    }
+}
+
+/// `V` vectors of states from `n` on over the block's tokens. `PART`: the last states, fewer than 4.
+#[inline(always)]
+unsafe fn scan_vectors<const V: usize, const SMALL: bool, const PART: bool>(block: &Block, i: usize, n: usize) {
+    let s = block.s;
+    let at = (block.channel + i) * s.states + n;
+    let count = if PART { s.states - n } else { 4 };
+    // 1 for lanes that are states, 0 for those that fill up the vector.
+    let used = if PART { F32x4::load_first([1.0; 3].as_ptr(), count) } else { F32x4::splat(1.0) };
+    let a: [F32x4; V] = core::array::from_fn(|k| F32x4::load_first(s.a.add(at + 4 * k), count));
+    let mut h: [F32x4; V] = core::array::from_fn(|k| F32x4::load_first(s.state.add(at + 4 * k), count));
+    for t in 0..block.tokens {
+        let d = F32x4::load_splat(block.d.add(t * GROUP + i));
+        let du = F32x4::load_splat(block.du.add(t * GROUP + i));
+        let (b, c) = (block.b.add(t * block.padded + n), block.c.add(t * block.padded + n));
+        let out = block.sums.add(4 * (t * GROUP + i));
+        let mut sum = if n == 0 { F32x4::splat(0.0) } else { F32x4::load(out) };
         for k in 0..V {
             let x = d.mul(a[k]);
-            let keep = if DECAYS { decay(x) } else { growth(x) };
+            let keep = if SMALL { exp2(x) } else { growth2(x) };
             h[k] = keep.mul_add(h[k], du.mul(F32x4::load(b.add(4 * k))));
-            if k == V - 1 && block.partial {
-                h[k] = block.lanes.select_lt(F32x4::splat(0.5), h[k], F32x4::splat(0.0));
+            if PART {
+                h[k] = used.select_lt(F32x4::splat(0.5), F32x4::splat(0.0), h[k]);
             }
             sum = h[k].mul_add(F32x4::load(c.add(4 * k)), sum);
         }
-        let out = y.add(t * s.channels);
-        *out = sum.sum() + if block.n == 0 { 0.0 } else { *out };
+        sum.store(out);
     }
-    for (k, value) in h.iter().enumerate() {
-        value.store(h_row.as_mut_ptr().add(4 * k));
-    }
-    for (k, &value) in h_row.iter().take(count).enumerate() {
-        *s.state.add(at + k) = value;
+    for (k, h) in h.iter().enumerate() {
+        h.store_first(s.state.add(at + 4 * k), count);
     }
 }
 
-unsafe fn skip_and_gate(s: &Scan, t: usize) {
-    let (y, u) = (s.y.add(t * s.channels), s.u.add(t * s.u_stride));
-    let mut c = 0;
-    while c + 4 <= s.channels {
-        let mut v = F32x4::load(y.add(c));
-        if !s.d.is_null() {
-            v = F32x4::load(s.d.add(c)).mul_add(F32x4::load(u.add(c)), v);
+/// y = (C h + D u) silu(z); `WHOLE` as above.
+unsafe fn skip_and_gate<const WHOLE: bool>(block: &Block) {
+    let s = block.s;
+    for t in 0..block.tokens {
+        let at = block.t0 + t;
+        let vectors = if WHOLE { VECTORS } else { block.width.div_ceil(4) };
+        for v in 0..vectors {
+            let (channel, count) = (block.channel + 4 * v, if WHOLE { 4 } else { block.width - 4 * v });
+            let sums = block.sums.add(4 * (t * GROUP + 4 * v));
+            let mut y = F32x4::sums(core::array::from_fn(|lane| F32x4::load(sums.add(4 * lane))));
+            if !s.d.is_null() {
+                let u = F32x4::load_first(s.u.add(at * s.u_stride + channel), count);
+                y = F32x4::load_first(s.d.add(channel), count).mul_add(u, y);
+            }
+            if !s.z.is_null() {
+                y = y.mul(silu(F32x4::load_first(s.z.add(at * s.z_stride + channel), count)));
+            }
+            y.store_first(s.y.add(at * s.channels + channel), count);
         }
-        if !s.z.is_null() {
-            v = v.mul(silu(F32x4::load(s.z.add(t * s.z_stride + c))));
-        }
-        v.store(y.add(c));
-        c += 4;
-    }
-    while c < s.channels {
-        *y.add(c) = finish(s, t, c, *y.add(c));
-        c += 1;
     }
 }
 
@@ -192,7 +214,7 @@ mod tests {
                     let start: Vec<f32> = (0..channels * states).map(|i| value(i + 9)).collect();
                     let (mut h1, mut h2) = (start.clone(), start);
                     let (mut y1, mut y2) = (vec![0.0; tokens * channels], vec![0.0; tokens * channels]);
-                    let mut scratch = vec![f32::NAN; scratch_len(channels, states)];
+                    let mut scratch = vec![f32::NAN; scratch_len(states)];
                     let p = |offset: usize| v.as_ptr().wrapping_add(offset);
                     let mut s = Scan {
                         u: p(0),
