@@ -82,11 +82,11 @@ export function checkKeys(options: unknown, known: readonly string[], where: str
 
 function between(name: string, value: unknown, fallback: number, low: number, high: number): number {
   if (value === undefined) return fallback;
-  if (typeof value !== 'number' || !(value >= low && value <= high) || !Number.isFinite(value)) {
+  if (!Number.isFinite(value) || (value as number) < low || (value as number) > high) {
     const range = high === Number.POSITIVE_INFINITY ? `of at least ${low}` : `from ${low} to ${high}`;
     throw invalidOption(name, `a finite number ${range}`, value);
   }
-  return value;
+  return value as number;
 }
 
 /** A checked integer option of at least `low`; `undefined` gives `fallback`. Throws `INVALID_OPTION`. */

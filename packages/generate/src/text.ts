@@ -60,7 +60,7 @@ export function generateText(
           continue;
         }
         // What the decoder kept (an unfinished character) may still complete a stop string.
-        const tail = filter.stop === null ? filter.push(decoder.flush()) + filter.flush() : '';
+        const tail = filter.push(decoder.flush()) + filter.flush();
         text += tail;
         if (tail !== '') yield tail;
         const stopReason = filter.stop === null ? step.value.stopReason : 'stop';

@@ -130,8 +130,8 @@ export function topP(p: number): Warper {
     const total = candidates.total();
     const floor = ((1 - p) * total) / count;
     let size = 0;
-    // The best token stays in any case: for p = 0 rounding of the floor must not drop a flat distribution whole.
-    for (let i = 0; i < count; i++) if (weights[i]! >= floor || scores[i] === 0) heap[size++] = i;
+    // The best token stays: its weight is 1 and no weight is above, so the floor is at most 1, rounded or not.
+    for (let i = 0; i < count; i++) if (weights[i]! >= floor) heap[size++] = i;
     for (let i = (size >> 1) - 1; i >= 0; i--) siftBest(heap, i, size, scores);
     let mass = 0;
     let last = heap[0]!;

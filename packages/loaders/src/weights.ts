@@ -89,9 +89,10 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
 
 function noTensor(name: string, entries: ReadonlyMap<string, TensorEntry>): MambaError {
   const some = [...entries.keys()].slice(0, 5).map(shownName).join(', ');
+  const held = `${entries.size} weight${entries.size === 1 ? '' : 's'}${some && `: ${some}`}`;
   return new MambaError(
     'TENSOR_MISSING',
-    `the checkpoint has no tensor ${shownName(name)}; it holds ${entries.size} weights${some && `: ${some}, ...`}`,
+    `the checkpoint has no tensor ${shownName(name)}; it holds ${held}${entries.size > 5 ? ', ...' : ''}`,
     { tensor: name },
   );
 }

@@ -1,4 +1,4 @@
-import { isMambaError } from '@mamba-ts/tensor';
+import { isMambaError, type MambaError } from '@mamba-ts/tensor';
 import { type TensorToWrite, writeSafetensors } from '../src/index.ts';
 
 export async function join(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
@@ -31,24 +31,17 @@ export function raw(header: string | Uint8Array, data: number | Uint8Array = 0, 
 export const pattern = (count: number, start: number = 0): Uint8Array<ArrayBuffer> =>
   Uint8Array.from({ length: count }, (_, i) => (7 * i + 31 * start) % 256);
 
-/** The code of the error that `run` ends with; anything but a MambaError fails the test. */
-export async function codeOf(run: () => unknown): Promise<string> {
+/** The typed error that `run` ends with, null where it ends with none; any other error fails the test. */
+export async function errorOf(run: () => unknown): Promise<MambaError | null> {
   try {
     await run();
   } catch (error) {
-    if (isMambaError(error)) return error.code;
+    if (isMambaError(error)) return error;
     throw error;
   }
-  return 'no error';
+  return null;
 }
 
-/** The message of the error that `run` ends with. */
-export async function messageOf(run: () => unknown): Promise<string> {
-  try {
-    await run();
-  } catch (error) {
-    if (isMambaError(error)) return error.message;
-    throw error;
-  }
-  return 'no error';
-}
+export const codeOf = async (run: () => unknown): Promise<string> => (await errorOf(run))?.code ?? 'no error';
+
+export const messageOf = async (run: () => unknown): Promise<string> => (await errorOf(run))?.message ?? 'no error';

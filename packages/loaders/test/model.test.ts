@@ -153,21 +153,21 @@ describe('config.json', () => {
     });
   });
 
-  test.each<[string, Uint8Array | string, string]>([
-    ['CONFIG_JSON', '{', 'cut off'],
-    ['CONFIG_JSON', '', 'empty'],
-    ['CONFIG_JSON', '[1]', 'a list'],
+  test.each<[code: string, what: string, config: Uint8Array | string]>([
+    ['CONFIG_JSON', 'cut off', '{'],
+    ['CONFIG_JSON', 'empty', ''],
+    ['CONFIG_JSON', 'a list', '[1]'],
     ['CONFIG_JSON', 'null', 'null'],
-    ['CONFIG_JSON', '"Infinity', 'an unfinished string'],
-    ['CONFIG_JSON', '{"a": xInfinity}', 'a word'],
-    ['CONFIG_JSON', '{"a": Infinity0}', 'a digit after it'],
-    ['CONFIG_JSON', '{"a": 1Infinity}', 'a digit before it'],
-    ['CONFIG_JSON', '{"a": 1-Infinity}', 'a difference'],
-    ['CONFIG_JSON', '{"a": 1.Infinity}', 'a fraction of it'],
-    ['CONFIG_JSON', `${'['.repeat(500_000)}`, 'half a million open brackets'],
-    ['CONFIG_JSON', Uint8Array.of(0x7b, 0xff, 0x7d), 'no UTF-8'],
-    ['CONFIG_SIZE', `{"a":"${'x'.repeat(1 << 20)}"}`, 'over 1 MiB'],
-  ])('%s: %s', async (code, config) => {
+    ['CONFIG_JSON', 'an unfinished string', '"Infinity'],
+    ['CONFIG_JSON', 'a word', '{"a": xInfinity}'],
+    ['CONFIG_JSON', 'a digit after it', '{"a": Infinity0}'],
+    ['CONFIG_JSON', 'a digit before it', '{"a": 1Infinity}'],
+    ['CONFIG_JSON', 'a difference', '{"a": 1-Infinity}'],
+    ['CONFIG_JSON', 'a fraction of it', '{"a": 1.Infinity}'],
+    ['CONFIG_JSON', 'half a million open brackets', `${'['.repeat(500_000)}`],
+    ['CONFIG_JSON', 'no UTF-8', Uint8Array.of(0x7b, 0xff, 0x7d)],
+    ['CONFIG_SIZE', 'over 1 MiB', `{"a":"${'x'.repeat(1 << 20)}"}`],
+  ])('%s: %s', async (code, _, config) => {
     expect(await codeOf(() => open(config))).toBe(code);
   });
 
@@ -233,8 +233,8 @@ describe('an index', () => {
   test('the message names the missing file, what the folder holds and the remedy', async () => {
     const message = await messageOf(() => open(map({ a: 'model-00003-of-00003.safetensors' })));
     expect(message).toBe(
-      'model.safetensors.index.json needs 1 files, and m has no file model-00003-of-00003.safetensors; it holds config.json, ' +
-        'model-00001-of-00002.safetensors, model-00002-of-00002.safetensors, model.safetensors.index.json. Put it beside the others.',
+      'model.safetensors.index.json needs 1 file, and m has no file model-00003-of-00003.safetensors; it holds config.json, ' +
+        'model-00001-of-00002.safetensors, model-00002-of-00002.safetensors, model.safetensors.index.json. Put it beside the index.',
     );
   });
 });

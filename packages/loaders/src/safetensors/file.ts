@@ -49,7 +49,7 @@ export async function openSafetensors(source: ByteSource, signal?: AbortSignal):
   if (size > end) {
     throw new MambaError(
       'SAFETENSORS_TRAILING',
-      `${file} has ${size} bytes, but its tensors end at ${end}: ${size - end} bytes belong to none of them`,
+      `${file} has ${size} bytes, but its tensors end at byte ${end}: the rest belongs to none of them`,
       { file, expected: end, found: size },
     );
   }
