@@ -7,7 +7,8 @@ import { FIXTURES, loadFixtureModel, maxDifference, spread } from './checkpoint.
 
 const backends: Readonly<Record<string, () => Promise<Backend>>> = {
   reference: async () => createReferenceBackend(),
-  'wasm-simd': () => createWasmBackend(),
+  'wasm-simd': () => createWasmBackend({ build: 'simd' }),
+  'wasm-relaxed': () => createWasmBackend({ build: 'relaxed' }),
 };
 
 /** What `save` writes between its header and its checksum. */
