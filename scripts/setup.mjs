@@ -17,6 +17,9 @@ export const cliPath = join(root, 'apps/cli/dist/cli.js');
 const installStamp = join(root, 'node_modules/.mamba-stamp');
 const buildStamp = join(root, '.stamps/build.json');
 
+/** The pinned pnpm, as `npx --yes` takes it. */
+export const pnpm = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).packageManager;
+
 /** The environment of everything that is started here: the pinned Node first, and no tool that calls home. */
 export function pinnedEnvironment() {
   const path = `${dirname(pinnedNode)}${delimiter}${process.env.PATH ?? ''}`;
@@ -93,7 +96,6 @@ function fail(message) {
 function step(what, pnpmArgs) {
   say(`${what}…`);
   const start = performance.now();
-  const pnpm = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).packageManager;
   const { status, signal, error } = spawnSync('npx', ['--yes', pnpm, ...pnpmArgs], {
     cwd: root,
     stdio: ['ignore', 2, 2],

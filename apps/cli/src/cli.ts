@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from 'commander';
+import manifest from '../package.json' with { type: 'json' };
 import { failWith } from './failure.ts';
 import { fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
 
 // Only this file and the parser load for --help; each command's own code is imported when it runs.
 const program = new Command('mamba')
   .description('Run, score and measure selective state space models (Mamba).')
-  .version('0.0.0')
+  .version(manifest.version)
   .exitOverride()
   .configureOutput({ writeErr: (text) => process.stderr.write(text) })
   .showHelpAfterError('(add --help for the options)');

@@ -1,0 +1,18 @@
+/**
+ * What packages may weigh, in bytes. The one place: raise a figure here where the weight is worth it, and say why in
+ * the commit.
+ */
+
+/** Packages that people take alone: what npm installs besides, all of its exports bundled and gzipped, its .wasm files. */
+export const alone = [
+  { name: '@mamba-ts/kernels', installs: ['@mamba-ts/tensor', 'wasm-feature-detect'], script: 16_000, wasm: 260_000 },
+  { name: '@mamba-ts/tokenizer', installs: [], script: 24_000 },
+  { name: '@mamba-ts/loaders', installs: ['@mamba-ts/tensor'], script: 24_000 },
+];
+
+/** The tarballs, as they travel. The embedded model is a package of its own. */
+export const tarballs = {
+  '@mamba-ts/cli': 1_000_000,
+  '@mamba-ts/model-shakespeare': 6_000_000,
+  default: 250_000,
+};
