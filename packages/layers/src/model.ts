@@ -4,7 +4,7 @@ export interface State {
   readonly byteLength: number;
   /** Tokens fed so far. */
   readonly position: number;
-  /** An independent copy: one memory copy, no recomputation. */
+  /** An independent copy, of no more bytes than this one: one memory copy, no recomputation. */
   clone(): State;
   /** As a file: versioned, with a checksum and the model's fingerprint. `LanguageModel.loadState` reads it back. */
   save(): Promise<Uint8Array>;
