@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { failWith } from './failure.ts';
-import { fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
+import { channels, fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
 
 // Only this file and the parser load for --help; each command's own code is imported when it runs.
 const program = new Command('mamba')
@@ -95,6 +95,18 @@ program
   .addOption(backend())
   .addOption(json())
   .action(async (options) => (await import('./commands/compare.ts')).compareModels(options));
+
+program
+  .command('inspect')
+  .description('what a text does to the state: what each layer lets in, lets go and reads back, token by token')
+  .argument('[text]', 'at most 512 tokens; read from stdin where none is given')
+  .addOption(model())
+  .option('--layer <n>', 'whose hidden attention to show (default: the one that chooses most)', integer(0))
+  .option('--channels <range>', 'the group of channels it is the mean of, such as 0-15 (default: all)', channels)
+  .option('--html <file>', 'write pictures, words and figures as one page')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (text, options) => (await import('./commands/inspect.ts')).inspectText(text, options));
 
 program
   .command('tokenize')

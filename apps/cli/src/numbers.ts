@@ -38,3 +38,11 @@ export function lengths(text: string): number[] {
     throw new InvalidArgumentError(`expected ascending numbers, found "${text}".`);
   return list;
 }
+
+/** `8` or `0-15`: the first and the last of a range. */
+export function channels(text: string): [from: number, to: number] {
+  const found = /^(\d+)(?:-(\d+))?$/.exec(text);
+  const [from, to] = [Number(found?.[1]), Number(found?.[2] ?? found?.[1])];
+  if (!found || from > to) throw new InvalidArgumentError(`expected a range such as 0-15, found "${text}".`);
+  return [from, to];
+}

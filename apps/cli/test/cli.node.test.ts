@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { InspectReport } from '@mamba-ts/lab';
 import { modelUrl } from '@mamba-ts/model-shakespeare';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cli, json, mamba } from './mamba.ts';
@@ -237,6 +238,36 @@ describe('mamba', () => {
     expect(stderr).toMatch(/does not exist/);
     expect((await mamba(['--help'])).code).toBe(0);
     expect((await mamba(['run', '--help'])).stdout).toMatch(/--max-tokens/);
+  });
+});
+
+describe('mamba inspect', () => {
+  const text = 'ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n';
+
+  test('one JSON object with layers, tokens and an attention that reproduces y within 1e-4, and the page', async () => {
+    const file = join(folder, 'inside.html');
+    const report = (await json(['inspect', text, '--html', file])) as unknown as InspectReport;
+    expect(report.tokens.map((token) => token.text).join('')).toBe(text);
+    expect(report.layers).toHaveLength(6);
+    expect(report.attention.max_error).toBeLessThanOrEqual(1e-4);
+    expect(report.attention.matrix).toHaveLength(report.tokens.length);
+    const html = await readFile(file, 'utf8');
+    expect(html).toContain('<h1>Inside shakespeare-mamba</h1>');
+    expect(html).not.toMatch(/<script|src=/);
+  });
+
+  test('plain words on stdout; the text may come from stdin; a layer and channels can be chosen', async () => {
+    const { code, stdout } = await mamba(['inspect', '--layer', '2', '--channels', '8-11'], text);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^shakespeare-mamba read \d+ tokens in 6 layers\. .*In layer 2: [^\n]*\n$/);
+  });
+
+  test('too long a text, a layer that there is not and an unreadable range are refused', async () => {
+    const long = await mamba(['inspect', 'word '.repeat(600)]);
+    expect([long.code, long.stdout]).toEqual([1, '']);
+    expect(long.stderr).toMatch(/the text has \d+ tokens; 1 to 512 can be looked into: take a part of it/);
+    expect((await mamba(['inspect', text, '--layer', '6'])).stderr).toContain('0, 1, 2, 3, 4, 5');
+    expect((await mamba(['inspect', text, '--channels', '9-2'])).code).toBe(2);
   });
 });
 

@@ -2,6 +2,7 @@ export { expNonPositive } from './exp.ts';
 export type { GeneratedToken, GenerateOptions, GenerationResult, PrefillProgress, PriorTokens } from './loop.ts';
 export { generate } from './loop.ts';
 export type { SamplerOptions } from './options.ts';
+export { createPause } from './pause.ts';
 export type { IndexedRandom } from './philox.ts';
 export { philox4x32, philoxRandom } from './philox.ts';
 export { PrefixCache } from './prefix-cache.ts';

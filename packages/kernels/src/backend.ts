@@ -7,6 +7,7 @@ import {
   checkLinear,
   checkLogits,
   checkRmsNorm,
+  checkRole,
   checkSelectiveScan,
   checkSiluGate,
   checkTensor,
@@ -243,6 +244,11 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
     memory: () => memory.use(),
     createWeight: (spec, dtype) => createWeight(memory, spec, dtype),
     freeWeight: (weight) => freeWeight(memory, weight),
+    async readWeight(weight) {
+      const { address } = ownWeight(memory, 'readWeight', weight);
+      checkRole('readWeight', 'the weight', weight, 'vector');
+      return memory.floats().slice(address / 4, address / 4 + elementCount(weight.shape));
+    },
 
     createSlot: (length, caches = []) => memory.slots.create(length, caches),
     freeSlot: (slot) => memory.slots.free(slot),

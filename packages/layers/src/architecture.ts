@@ -23,15 +23,23 @@ export interface Architecture<Config = unknown> {
 }
 
 /**
- * Is shown the inner values of a pass: `layers.3.delta` and the tensor, `[T, width]`. The tensor lives until the step
- * ends, so a hook that wants its values calls `backend.read(tensor)` at once. Which names there are is the mixer's to
- * say (see `mambaMixer`).
+ * Is shown the inner values of a pass: `layers.3.delta` and the tensor, `[T, width]`, the vector among the weights, or the
+ * constants of the layer. A tensor lives until the step ends, so a hook that wants its values calls `backend.read` at
+ * once. Which names there are is the mixer's to say (see `mambaMixer`).
  */
-export type Observe = (name: string, tensor: Tensor) => void;
+export type Observe = (name: string, value: Tensor | Weight | readonly number[]) => void;
+
+/** Shows each of `values` that is there. */
+export function showAll(
+  observe: Observe,
+  values: Readonly<Record<string, Tensor | Weight | readonly number[] | null>>,
+): void {
+  for (const [name, value] of Object.entries(values)) if (value) observe(name, value);
+}
 
 /** The same hook, its names behind `prefix` and a dot. */
 export function under(prefix: string, observe: Observe | undefined): Observe | undefined {
-  return observe && ((name, tensor) => observe(`${prefix}.${name}`, tensor));
+  return observe && ((name, value) => observe(`${prefix}.${name}`, value));
 }
 
 /** A model as data and one function; weights, states and the backend are passed in. */

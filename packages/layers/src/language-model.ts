@@ -72,7 +72,7 @@ export interface ModelSummary {
 
 /** A copy of one inner value. */
 export interface Observed {
-  readonly shape: readonly [rows: number, columns: number];
+  readonly shape: readonly number[];
   /** Row-major. */
   readonly values: Float32Array;
 }
@@ -170,15 +170,25 @@ export class LoadedLanguageModel implements LanguageModel {
   }
 
   /**
-   * Feeds `ids` into `state` as `forward` does, and returns copies of every value that the layers show, by name:
-   * `layers.3.delta` and so on (see `mambaMixer`).
+   * Feeds `ids` into `state` as `forward` does, and returns copies of the values that the layers show and `wanted` asks
+   * for, by name: `layers.3.delta` and so on (see `mambaMixer`).
    */
-  async observe(ids: Int32Array, state: State): Promise<Map<string, Observed>> {
+  async observe(
+    ids: Int32Array,
+    state: State,
+    wanted: (name: string) => boolean = () => true,
+  ): Promise<Map<string, Observed>> {
     const reads: Promise<[string, Observed]>[] = [];
-    await this.#step([{ ids, state, logits: 'none' }], (name, tensor) => {
-      reads.push(this.backend.read(tensor).then((values) => [name, { shape: tensor.shape, values }]));
+    await this.#step([{ ids, state, logits: 'none' }], (name, value) => {
+      if (wanted(name)) reads.push(this.#copy(value).then((copy) => [name, copy]));
     });
     return new Map(await Promise.all(reads));
+  }
+
+  async #copy(value: Parameters<Observe>[1]): Promise<Observed> {
+    if ('storage' in value) return { shape: value.shape, values: await this.backend.read(value) };
+    if ('role' in value) return { shape: value.shape, values: await this.backend.readWeight(value) };
+    return { shape: [value.length], values: Float32Array.from(value) };
   }
 
   async #step(sequences: readonly Sequence[], observe?: Observe): Promise<Float32Array[]> {

@@ -9,7 +9,7 @@ import {
   vector,
   type WeightsOf,
 } from '@mamba-ts/tensor';
-import type { Observe } from './architecture.ts';
+import { type Observe, showAll } from './architecture.ts';
 import { inverseSoftplusOfStep, negExp } from './initial-values.ts';
 import { type Block, block } from './stack.ts';
 import type { StateLayoutBuilder } from './state-layout.ts';
@@ -100,7 +100,8 @@ export function mambaMixerOperations(c: MambaMixerConfig): number {
  * x `[T, dModel]` -> `[T, dModel]`; any T >= 1: prefill and decode are this one function.
  *
  * It shows to `observe` the scan's inputs and its output: `u`, `delta` (as projected: before its bias and softplus),
- * `gate` (before silu), `y` (after skip and gate) `[T, dInner]`, and `B`, `C` `[T, dState]`.
+ * `gate` (before silu), `y` (after skip and gate) `[T, dInner]`, and `B`, `C` `[T, dState]`; and of its weights `A`
+ * `[dInner, dState]`, `D` and `deltaBias` `[dInner]`.
  */
 export function mambaMixer(
   ops: Ops,
@@ -121,7 +122,7 @@ export function mambaMixer(
   ) as [Tensor, Tensor, Tensor];
   const delta = ops.linear(dt, w.dtProj, null); // [T, dInner]; its bias is added inside the scan, once
   const y = ops.selectiveScan(u, delta, w.A, B, C, w.D, gate, w.dtBias, true, state.ssm, segments); // [T, dInner]
-  if (observe) for (const [name, tensor] of Object.entries({ u, delta, B, C, gate, y })) observe(name, tensor);
+  if (observe) showAll(observe, { u, delta, B, C, gate, y, A: w.A, D: w.D, deltaBias: w.dtBias });
   return ops.linear(y, w.outProj, w.outProjBias); // [T, dModel]
 }
 

@@ -7,6 +7,7 @@ import {
   vector,
   type WeightsOf,
 } from '@mamba-ts/tensor';
+import { showAll } from './architecture.ts';
 import { inverseSoftplusOfStep, negExp } from './initial-values.ts';
 import { type Block, type BlockForward, block } from './stack.ts';
 import type { StateLayoutBuilder } from './state-layout.ts';
@@ -99,7 +100,7 @@ export function mamba2MixerState(c: Mamba2MixerConfig, layout: StateLayoutBuilde
  *
  * It shows to `observe` the recurrence's inputs and its output: `u` `[T, dSsm]`, `delta` (as projected: before its bias,
  * softplus and limits) `[T, heads]`, `B`, `C` `[T, G N]`, `gate` (before silu) and `y` (after the skip, before norm and
- * gate) `[T, dSsm]`.
+ * gate) `[T, dSsm]`; of its weights `A`, `deltaBias` `[heads]` and `D`; and the constants `groups` and `limits` (of delta).
  */
 export function mamba2Mixer(c: Mamba2MixerConfig, prefix: string, layout: StateLayoutBuilder, at: string): Block {
   const parts = partsOf(c);
@@ -110,7 +111,10 @@ export function mamba2Mixer(c: Mamba2MixerConfig, prefix: string, layout: StateL
     const xBC = ops.causalConv1d(convInput, w.conv, w.convBias, 'silu', state.conv, segments); // [T, dSsm + 2 G N]
     const [u, B, C] = split(xBC, [c.dSsm, c.groups * c.dState, c.groups * c.dState]);
     const y = ops.ssd(u, delta, w.A, B, C, w.D, w.dtBias, c.dtLimit, state.ssm, segments); // [T, dSsm]
-    if (observe) for (const [name, tensor] of Object.entries({ u, delta, B, C, gate, y })) observe(name, tensor);
+    if (observe) {
+      const own = { A: w.A, D: w.D, deltaBias: w.dtBias, groups: [c.groups], limits: c.dtLimit };
+      showAll(observe, { u, delta, B, C, gate, y, ...own });
+    }
     const gated = gatedNorm(ops, w, c, y, gate); // [T, dSsm]
     // [T, dInner]: the MLP's columns come first
     const joined = c.dInner === c.dSsm ? gated : ops.concat(ops.siluGate(mlpInput, mlpGate), gated);

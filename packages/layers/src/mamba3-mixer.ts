@@ -8,6 +8,7 @@ import {
   vector,
   type WeightsOf,
 } from '@mamba-ts/tensor';
+import { showAll } from './architecture.ts';
 import { inverseSoftplusOfStep } from './initial-values.ts';
 import { type Block, type BlockForward, block } from './stack.ts';
 import type { StateLayoutBuilder } from './state-layout.ts';
@@ -115,10 +116,7 @@ export function mamba3Mixer(c: Mamba3MixerConfig, prefix: string, layout: StateL
       state,
       segments,
     ); // [T, R H P]
-    if (observe) {
-      const shown = { u, delta, rate, trap, angle, B, C, gate, y };
-      for (const [name, tensor] of Object.entries(shown)) observe(name, tensor);
-    }
+    if (observe) showAll(observe, { u, delta, rate, trap, angle, B, C, gate, y });
     return ops.linear(gated(ops, w, c, y, gate), w.outProj, null); // [T, dModel]
   };
   const elements = c.heads * c.headDim * c.dState;

@@ -17,7 +17,9 @@ test('what a layer shows reproduces its y within 1e-5 of the range, by the f64 r
   const { ids } = await expectedOf('state-15');
   const values = await model.observe(ids, model.createState());
   expect([...values.keys()]).toEqual(
-    [0, 1].flatMap((i) => ['u', 'delta', 'B', 'C', 'gate', 'y'].map((name) => `layers.${i}.${name}`)),
+    [0, 1].flatMap((i) =>
+      ['u', 'delta', 'B', 'C', 'gate', 'y', 'A', 'D', 'deltaBias'].map((name) => `layers.${i}.${name}`),
+    ),
   );
   const exact = createReferenceBackend({ precision: 'f64' });
   for (const i of [0, 1]) {
@@ -28,9 +30,10 @@ test('what a layer shows reproduces its y within 1e-5 of the range, by the f64 r
     };
     const tensor = (name: string) => {
       const { shape, values: copy } = values.get(`layers.${i}.${name}`)!;
-      return exact.upload(copy, [...shape]);
+      return exact.upload(copy, [shape[0]!, shape[1]!]);
     };
     const A = await parameter('A_log', (value) => -Math.exp(value));
+    expect(values.get(`layers.${i}.A`)).toEqual({ shape: A.shape, values: await exact.readWeight(A) });
     const [channels, states] = A.shape as [number, number];
     const slot = exact.createSlot(channels * states);
     const y = exact.selectiveScan(

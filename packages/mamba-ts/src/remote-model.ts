@@ -1,3 +1,4 @@
+import type { InspectOptions, InspectReport } from '@mamba-ts/lab';
 import { drain } from './drain.ts';
 import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
@@ -68,6 +69,14 @@ class RemoteModel implements MambaModel {
   async loadSession(bytes: Uint8Array, options: LoadSessionOptions = {}): Promise<Session> {
     const { client } = this.#worker;
     return new RemoteSession(client, await client.call<OpenedSession>('session.load', { bytes, options }));
+  }
+
+  inspect(text: Prompt, { onProgress, signal, ...options }: InspectOptions = {}): Promise<InspectReport> {
+    return this.#worker.client.call<InspectReport, number>(
+      'inspect',
+      { text, options },
+      { signal, onEvent: (share) => onProgress?.(share) },
+    );
   }
 
   tokenize(text: string): Promise<number[]> {

@@ -1,3 +1,4 @@
+import type { InspectOptions } from '@mamba-ts/lab';
 import type { OpenedModel } from '@mamba-ts/loaders';
 import { type LocalModel, loadLocalModel } from './local-model.ts';
 import { type Port, serve } from './rpc.ts';
@@ -43,6 +44,8 @@ export function serveModel(port: Port, open: OpenSource): void {
         ...(wantLogits ? { onLogits: (start, logits) => emit({ start, logits: logits.slice() }) } : {}),
       });
     },
+    inspect: ({ text, options }: { text: Prompt; options: InspectOptions }, emit, signal) =>
+      model.inspect(text, { ...options, signal, onProgress: emit }),
     tokenize: (text: string) => model.tokenize(text),
     detokenize: (ids: readonly number[]) => model.detokenize(ids),
     memory: () => model.memory(),

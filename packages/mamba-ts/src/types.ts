@@ -1,3 +1,4 @@
+import type { InspectOptions, InspectReport } from '@mamba-ts/lab';
 import type { BackendDescription, MemoryUse } from '@mamba-ts/tensor';
 import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 
@@ -114,6 +115,11 @@ export interface MambaModel {
    * `STATE_ADAPTER` where another model, dtype or adapter made it.
    */
   loadSession(bytes: Uint8Array, options?: LoadSessionOptions): Promise<Session>;
+  /**
+   * What a text (or token ids) of at most 512 tokens does to the state of each layer, token by token: see
+   * `@mamba-ts/lab`, which draws the report as well. Throws `INSPECT_TEXT`, `INSPECT_MODEL`, `INSPECT_RANGE`.
+   */
+  inspect(text: string | readonly number[], options?: InspectOptions): Promise<InspectReport>;
   tokenize(text: string): Promise<number[]>;
   detokenize(ids: readonly number[]): Promise<string>;
   /** Bytes in use now. */

@@ -54,6 +54,17 @@ describe.each([true, false])('with worker: %s', (worker) => {
     expect(rows).toEqual([0, 1024 * ids.length]);
   });
 
+  test('looks inside, with progress and an abort; the report names each token of the text', async () => {
+    const seen: number[] = [];
+    const report = await model.inspect('Wherefore art\nthou?', { layer: 1, onProgress: (share) => seen.push(share) });
+    expect(report.tokens.map(({ text }) => text).join('')).toBe('Wherefore art\nthou?');
+    expect(report.model).toBe('shakespeare-mamba');
+    expect([report.layers.length, report.attention.layer, seen.at(-1)]).toEqual([6, 1, 1]);
+    const reason = new Error('enough');
+    await expect(model.inspect('x', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(model.inspect('', {})).rejects.toMatchObject({ code: 'INSPECT_TEXT' });
+  });
+
   test('wrong options come back as typed errors', async () => {
     const error = await model.generate('x', { temperature: -1 }).catch((caught: unknown) => caught);
     expect(isMambaError(error, 'INVALID_OPTION')).toBe(true);

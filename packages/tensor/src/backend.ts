@@ -301,6 +301,8 @@ export interface Backend extends Ops {
   /** Starts loading one parameter whose file holds `dtype`. Throws `OUT_OF_MEMORY` where it does not fit. */
   createWeight(spec: ParameterSpec, dtype: DType): WeightWriter;
   freeWeight(weight: Weight): void;
+  /** The values of a vector, row-major, mapped, as a copy: for looking inside. Throws `ROLE` for a matrix. */
+  readWeight(weight: Weight): Promise<Float32Array>;
 
   /** A zeroed slot of `length` f32 elements, and of rows of `caches`, of which it has none yet. */
   createSlot(length: number, caches?: readonly CacheField[]): Slot;

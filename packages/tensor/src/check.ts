@@ -43,6 +43,16 @@ export function checkTensor(op: string, name: string, x: Tensor, rows?: number, 
   }
 }
 
+/** Throws `ROLE`. */
+export function checkRole(op: string, name: string, w: Weight, role: 'matrix' | 'vector'): void {
+  if (w.role === role) return;
+  throw new MambaError(
+    'ROLE',
+    `${op}: ${name} (${w.name}) is a ${w.role}, expected a ${role}. Declare it with ${role}() in the parameter tree`,
+    { op, argument: name, weight: w.name, expected: role, found: w.role },
+  );
+}
+
 /** `w` has this role and these dimensions; -1 stands for any. Throws `ROLE` or `SHAPE`. */
 export function checkWeight(
   op: string,
@@ -52,13 +62,7 @@ export function checkWeight(
   d0: number,
   d1?: number,
 ): void {
-  if (w.role !== role) {
-    throw new MambaError(
-      'ROLE',
-      `${op}: ${name} (${w.name}) is a ${w.role}, expected a ${role}. Declare it with ${role}() in the parameter tree`,
-      { op, argument: name, weight: w.name, expected: role, found: w.role },
-    );
-  }
+  checkRole(op, name, w, role);
   const axes = d1 === undefined ? 1 : 2;
   if (
     w.shape.length !== axes ||

@@ -9,6 +9,7 @@ import {
   checkLinear,
   checkLogits,
   checkRmsNorm,
+  checkRole,
   checkSelectiveScan,
   checkSiluGate,
   checkTensor,
@@ -318,6 +319,11 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
     createWeight: (spec, dtype) => memory.createWeight(spec, dtype),
     loadExact: (spec, values) => memory.loadExact(spec, values),
     freeWeight: (weight) => memory.freeWeight(weight),
+    async readWeight(weight) {
+      memory.assertAlive('readWeight');
+      checkRole('readWeight', 'the weight', weight, 'vector');
+      return Float32Array.from(memory.weight('readWeight', weight));
+    },
 
     createSlot: (length, caches = []) => memory.createSlot(length, caches),
     freeSlot: (slot) => memory.freeSlot(slot),

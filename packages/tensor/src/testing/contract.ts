@@ -78,6 +78,8 @@ export function contractTests(create: () => Promise<Backend>, { test, expect }: 
         );
         const x = b.upload(Float32Array.of(1, 1), [1, 2]);
         expect(list(await b.read(b.rmsNorm(x, v, 0)))).toEqual([2, -8]);
+        expect(list(await b.readWeight(v))).toEqual([2, -8]);
+        expect(await codeOf(() => b.readWeight(w))).toBe('ROLE');
         expect([w.name, w.role, list(w.shape), w.bytes > 0]).toEqual(['w', 'matrix', [3, 2], true]);
       }
     }
