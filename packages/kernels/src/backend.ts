@@ -7,7 +7,6 @@ import {
   checkLinear,
   checkLogits,
   checkRmsNorm,
-  checkRole,
   checkSelectiveScan,
   checkSiluGate,
   checkTensor,
@@ -21,7 +20,7 @@ import type { Kernels } from './instance.ts';
 import { WasmMemory } from './memory.ts';
 import { recurrences } from './recurrences.ts';
 import { transformerOps } from './transformer-ops.ts';
-import { addressOf, createWeight, freeWeight, ownWeight, transposedTaps } from './weights.ts';
+import { addressOf, createWeight, freeWeight, ownWeight, readWeight, transposedTaps } from './weights.ts';
 
 /** The most taps of a convolution that the kernel's tables hold. */
 const MAX_TAPS = 16;
@@ -244,11 +243,7 @@ export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
     memory: () => memory.use(),
     createWeight: (spec, dtype) => createWeight(memory, spec, dtype),
     freeWeight: (weight) => freeWeight(memory, weight),
-    async readWeight(weight) {
-      const { address } = ownWeight(memory, 'readWeight', weight);
-      checkRole('readWeight', 'the weight', weight, 'vector');
-      return memory.floats().slice(address / 4, address / 4 + elementCount(weight.shape));
-    },
+    readWeight: async (weight) => readWeight(memory, weight),
 
     createSlot: (length, caches = []) => memory.slots.create(length, caches),
     freeSlot: (slot) => memory.slots.free(slot),

@@ -1,6 +1,7 @@
 import {
   checkComplete,
   checkPiece,
+  checkRole,
   checkSpec,
   DTYPE_BYTES,
   type DType,
@@ -71,6 +72,13 @@ export function freeWeight(memory: WasmMemory, weight: Weight): void {
   memory.releaseWeight(own.address, own.bytes);
   if (own.transposed) memory.releaseWeight(own.transposed, own.bytes);
   own.owner = null;
+}
+
+/** A copy of a vector's values. */
+export function readWeight(memory: WasmMemory, weight: Weight): Float32Array {
+  const { address } = ownWeight(memory, 'readWeight', weight);
+  checkRole('readWeight', 'the weight', weight, 'vector');
+  return memory.floats().slice(address / 4, address / 4 + elementCount(weight.shape));
 }
 
 /** `[channels, taps]` as `[taps, channels]`, kept beside the weight: the convolution runs along the channels. */
