@@ -129,6 +129,8 @@ describe('mamba score on a folder', () => {
     'mamba2/original',
     'mamba3/siso-norm',
     'mamba3/mimo',
+    'gpt_neox/serial',
+    'llama/grouped',
   ])('of %s: logits within 2e-4 of their range', async (name) => {
     const model = fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
     const expected = await readFile(join(model, 'expected.safetensors'));

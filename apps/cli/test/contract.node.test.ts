@@ -132,6 +132,7 @@ test('mamba show --json: architecture, parameters, dtypes, state bytes, files, m
     'vocab_size',
     'dtypes',
     'state_bytes',
+    'state_bytes_per_token',
     'files',
     'memory_needed',
   ]);

@@ -49,6 +49,8 @@ export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
   readonly vocabSize: number;
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | null;
+  /** The most tokens that a sequence may have; null for no limit. */
+  readonly contextLength: number | null;
   readonly parameters: P;
   readonly state: StateLayout;
   /**

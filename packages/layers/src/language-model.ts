@@ -9,7 +9,6 @@ const MAX_CHUNK = 512;
 
 class SlotState implements State {
   readonly owner: LoadedLanguageModel;
-  readonly byteLength: number;
   position: number;
   #slot: Slot | null;
   /** Why it can no longer be used: a pass that fails half way leaves some layers ahead of others. */
@@ -17,9 +16,12 @@ class SlotState implements State {
 
   constructor(owner: LoadedLanguageModel, slot: Slot, position: number) {
     this.owner = owner;
-    this.byteLength = 4 * slot.length;
     this.#slot = slot;
     this.position = position;
+  }
+
+  get byteLength(): number {
+    return this.#slot?.bytes ?? 0;
   }
 
   get slot(): Slot {
@@ -38,14 +40,24 @@ class SlotState implements State {
   clone(): State {
     const { backend } = this.owner;
     const from = this.slot;
-    const to = backend.createSlot(from.length);
-    backend.copySlot(from, to);
+    const to = backend.createSlot(from.length, from.caches);
+    try {
+      backend.copySlot(from, to, this.#rows);
+    } catch (error) {
+      backend.freeSlot(to);
+      throw error;
+    }
     return new SlotState(this.owner, to, this.position);
   }
 
   async save(): Promise<Uint8Array> {
     const { position } = this;
-    return encodeState(this.owner.stateOwner, position, await this.owner.backend.readSlot(this.slot));
+    return encodeState(this.owner.stateOwner, position, await this.owner.backend.readSlot(this.slot, this.#rows));
+  }
+
+  /** Rows in use. */
+  get #rows(): number {
+    return this.slot.caches.length > 0 ? this.position : 0;
   }
 
   dispose(): void {
@@ -61,7 +73,10 @@ export interface ModelSummary {
   /** Tensors and bytes in memory by dtype. */
   readonly dtypes: Readonly<Record<string, { tensors: number; bytes: number }>>;
   readonly weightBytes: number;
+  /** Bytes of one sequence's state before any token; of a Transformer none. */
   readonly stateBytes: number;
+  /** What each token adds to it: 0 for a recurrent model. Memory for it comes in pages of 64 tokens. */
+  readonly stateBytesPerToken: number;
   /** Bytes of weights that one decoded token reads: all matrices and vectors once, of the embedding one row unless tied. */
   readonly decodeBytes: number;
   /** Multiply-adds times 2 of one prompt token outside embedding and head; the scan is not counted. */
@@ -113,6 +128,9 @@ export class LoadedLanguageModel implements LanguageModel {
   get bosTokenId(): number | null {
     return this.#definition.bosTokenId;
   }
+  get contextLength(): number | null {
+    return this.#definition.contextLength;
+  }
 
   summary(): ModelSummary {
     const head = this.#definition.head(this.#tree);
@@ -135,6 +153,7 @@ export class LoadedLanguageModel implements LanguageModel {
       dtypes,
       weightBytes,
       stateBytes: 4 * this.#definition.state.length,
+      stateBytesPerToken: 4 * this.#definition.state.rowLength,
       decodeBytes: embedding === head ? weightBytes : weightBytes - embedding.bytes * (1 - 1 / embedding.shape[0]!),
       flopsPerToken: flops,
       flopsHead: 2 * this.vocabSize * head.shape[1]!,
@@ -149,15 +168,25 @@ export class LoadedLanguageModel implements LanguageModel {
 
   createState(): State {
     this.#alive();
-    return new SlotState(this, this.backend.createSlot(this.#definition.state.length), 0);
+    return new SlotState(this, this.#createSlot(), 0);
   }
 
   loadState(bytes: Uint8Array): State {
     this.#alive();
     const { position, values } = decodeState(this.stateOwner, bytes);
-    const slot = this.backend.createSlot(values.length);
-    this.backend.writeSlot(slot, values);
+    const slot = this.#createSlot();
+    try {
+      this.backend.writeSlot(slot, values);
+    } catch (error) {
+      this.backend.freeSlot(slot);
+      throw error;
+    }
     return new SlotState(this, slot, position);
+  }
+
+  #createSlot(): Slot {
+    const { length, caches } = this.#definition.state;
+    return this.backend.createSlot(length, caches);
   }
 
   async forward(ids: Int32Array, state: State, logits: LogitsWanted): Promise<Float32Array> {
@@ -195,6 +224,10 @@ export class LoadedLanguageModel implements LanguageModel {
     this.#alive();
     const { ids, rows, segments, states } = this.#pack(sequences);
     if (ids.length === 0) return sequences.map(() => new Float32Array(0));
+    // Before anything is changed: where memory runs out here, the states are as they were.
+    if (this.#definition.state.caches.length > 0) {
+      for (const { slot, position, length } of segments) this.backend.reserveRows(slot, position! + length);
+    }
     let values: Promise<Float32Array>;
     try {
       const hidden = this.#definition.hidden(this.backend, this.#tree, ids, segments, observe); // [T, dModel]
@@ -205,7 +238,8 @@ export class LoadedLanguageModel implements LanguageModel {
           : this.backend.read(this.backend.logits(hidden, head, rows, this.vocabSize)); // [rows, vocabSize]
       for (const [i, state] of states.entries()) state.position += sequences[i]!.ids.length;
     } catch (error) {
-      for (const state of states) state.broken = error;
+      // Rows of a cache are written again by the next pass; a recurrence half done cannot be undone.
+      if (this.#definition.state.length > 0) for (const state of states) state.broken = error;
       throw error;
     } finally {
       // What was enqueued before this still sees its scratch; the next step starts with an empty arena.
@@ -222,6 +256,18 @@ export class LoadedLanguageModel implements LanguageModel {
 
   #alive(): void {
     if (this.#disposed) throw new MambaError('DISPOSED', 'this model was disposed');
+  }
+
+  #checkLength(length: number): void {
+    const { contextLength, modelType } = this.#definition;
+    if (contextLength !== null && length > contextLength) {
+      throw new MambaError(
+        'CONTEXT_LENGTH',
+        `${length} tokens are more than the ${contextLength} that this ${modelType} was made for ` +
+          '(max_position_embeddings). Shorten the text, or take a recurrent model',
+        { length, contextLength },
+      );
+    }
   }
 
   /** All sequences one after another without padding, and the rows whose logits are wanted. */
@@ -250,10 +296,11 @@ export class LoadedLanguageModel implements LanguageModel {
       }
       if (states.includes(state))
         throw new MambaError('STATE_SHARED', 'one state serves two sequences of a batch; clone it');
+      this.#checkLength(state.position + part.length);
       ids.set(part, start);
       if (logits === 'all') for (let i = 0; i < part.length; i++) rows.push(start + i);
       else if (logits === 'last' && part.length > 0) rows.push(start + part.length - 1);
-      segments.push({ start, length: part.length, slot: state.slot, reset: false });
+      segments.push({ start, length: part.length, slot: state.slot, reset: false, position: state.position });
       states.push(state);
       start += part.length;
     }

@@ -1,4 +1,7 @@
-/** The recurrent state of one sequence: a value of fixed size, tagged with the model that made it. */
+/**
+ * The state of one sequence, tagged with the model that made it: of fixed size for a recurrent model, growing with the text
+ * for one with attention.
+ */
 export interface State {
   /** Bytes it holds in the backend's memory now; for a recurrent model independent of `position`. */
   readonly byteLength: number;
@@ -42,7 +45,8 @@ export interface LanguageModel {
   loadState(bytes: Uint8Array): State;
   /**
    * Feeds `ids` into `state` and returns logits, f32: `[vocabSize]` of the last id, `[ids.length, vocabSize]` of all,
-   * or none. At most `maxChunk` ids; an id outside the vocabulary throws `TOKEN_ID` and leaves the state alone.
+   * or none. At most `maxChunk` ids; an id outside the vocabulary throws `TOKEN_ID`, a text longer than a Transformer's
+   * context `CONTEXT_LENGTH`, rows that do not fit `OUT_OF_MEMORY`: all leave the state alone.
    */
   forward(ids: Int32Array, state: State, logits: LogitsWanted): Promise<Float32Array>;
   /**

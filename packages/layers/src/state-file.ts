@@ -7,8 +7,9 @@ import type { StateLayout } from './state-layout.ts';
  *   8 bytes   magic "MTSSTATE"
  *   u32       version (1)
  *   u32       length of the header in bytes
- *   header    UTF-8 JSON { model, fingerprint, adapter, position, fields: [{ name, shape }] }
- *   f32[]     the slot; every number is finite
+ *   header    UTF-8 JSON { model, fingerprint, adapter, position, fields: [{ name, shape }] }; for models with attention
+ *             caches: [{ name, heads, width }] too
+ *   f32[]     the slot's block, then a row per token (keys, then values, cache by cache); every number is finite
  *   u32       CRC-32 (IEEE 802.3) of all before it
  */
 const MAGIC = new TextEncoder().encode('MTSSTATE');
@@ -26,8 +27,11 @@ export interface StateOwner {
   readonly layout: StateLayout;
 }
 
-const fieldsOf = (layout: StateLayout): { name: string; shape: readonly number[] }[] =>
-  layout.fields.map(({ name, shape }) => ({ name, shape }));
+/** What a header says of the layout. */
+const describe = ({ fields, caches }: StateLayout): { fields: unknown[]; caches?: unknown[] } => ({
+  fields: fields.map(({ name, shape }) => ({ name, shape })),
+  ...(caches.length > 0 && { caches: caches.map(({ name, heads, width }) => ({ name, heads, width })) }),
+});
 
 export function encodeState(owner: StateOwner, position: number, values: Float32Array): Uint8Array {
   const header = new TextEncoder().encode(
@@ -36,7 +40,7 @@ export function encodeState(owner: StateOwner, position: number, values: Float32
       fingerprint: owner.fingerprint,
       adapter: owner.adapter,
       position,
-      fields: fieldsOf(owner.layout),
+      ...describe(owner.layout),
     }),
   );
   const bytes = new Uint8Array(PREFIX + header.length + 4 * values.length + 4);
@@ -58,7 +62,7 @@ const mangled = (what: string): never => {
   throw new MambaError('STATE_FORMAT', `this is no intact saved state: ${what}. Save the state again.`);
 };
 
-type Header = Readonly<Record<'model' | 'fingerprint' | 'adapter' | 'position' | 'fields', unknown>>;
+type Header = Readonly<Record<'model' | 'fingerprint' | 'adapter' | 'position' | 'fields' | 'caches', unknown>>;
 
 function parseHeader(bytes: Uint8Array): Header {
   try {
@@ -94,9 +98,11 @@ export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: n
   const end = bytes.length - 4;
   if (crc32(bytes.subarray(0, end)) !== view.getUint32(end, true)) mangled('its checksum is wrong');
   const header = parseHeader(bytes.subarray(PREFIX, PREFIX + headerLength));
+  const { fields, caches } = describe(owner.layout);
   if (
     header.fingerprint !== owner.fingerprint ||
-    JSON.stringify(header.fields) !== JSON.stringify(fieldsOf(owner.layout))
+    JSON.stringify(header.fields) !== JSON.stringify(fields) ||
+    JSON.stringify(header.caches) !== JSON.stringify(caches)
   ) {
     throw new MambaError(
       'STATE_MODEL',
@@ -116,8 +122,9 @@ export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: n
   const { position } = header;
   if (typeof position !== 'number' || !Number.isSafeInteger(position) || position < 0)
     return mangled('its position is no count');
-  if (end - PREFIX - headerLength !== 4 * owner.layout.length) mangled('its length does not fit the model');
-  const values = new Float32Array(owner.layout.length);
+  const count = owner.layout.length + position * owner.layout.rowLength;
+  if (end - PREFIX - headerLength !== 4 * count) mangled('its length does not fit the model');
+  const values = new Float32Array(count);
   for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(PREFIX + headerLength + 4 * i, true);
   if (!values.every(Number.isFinite)) mangled('it holds numbers that are not finite');
   return { position, values };

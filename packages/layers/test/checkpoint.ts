@@ -1,4 +1,4 @@
-import { findArchitecture, type LoadedLanguageModel, loadLanguageModel } from '@mamba-ts/layers';
+import { findArchitecture, type LoadedLanguageModel, loadLanguageModel, type State } from '@mamba-ts/layers';
 import { type CheckpointSource, memoryFolder, memorySource, openModel, openSafetensors } from '@mamba-ts/loaders';
 import { type Backend, decodeToF32 } from '@mamba-ts/tensor';
 import { loadFixture } from '../../../fixtures/load.ts';
@@ -28,10 +28,16 @@ export const FIXTURES: readonly string[] = [
   'mamba3/siso-norm',
   'mamba3/mimo',
   'mamba3/mimo-norm',
+  'gpt_neox/plain',
+  'gpt_neox/serial',
+  'gpt_neox/odd-turn',
+  'llama/plain',
+  'llama/grouped',
+  'llama/one-key',
 ];
 
 /** Printed where a fixture disagrees. */
-export const REMAKE = 'fixtures are made by: .venv/bin/python fixtures/generate.py';
+export const REMAKE = 'fixtures are made by the scripts that fixtures/README.md names';
 
 export interface Expected {
   readonly ids: Int32Array;
@@ -74,6 +80,14 @@ export async function expectedOf(name: string): Promise<Expected> {
   };
   const ints = (tensor: string): Int32Array => new Int32Array(raw(tensor).buffer);
   return { ids: ints('ids'), stepIds: ints('step_ids'), values: async (tensor) => decodeToF32(raw(tensor), 'f32') };
+}
+
+/** The state's values, the block and then the rows: what `save` writes between its header and its checksum. */
+export async function valuesOf(model: LoadedLanguageModel, state: State): Promise<Float32Array> {
+  const bytes = await state.save();
+  const { layout } = model.stateOwner;
+  const length = layout.length + state.position * layout.rowLength;
+  return new Float32Array(bytes.slice(bytes.length - 4 - 4 * length, bytes.length - 4).buffer);
 }
 
 /** Largest absolute difference. */

@@ -18,9 +18,9 @@ describe('a checkpoint', () => {
     expect(await codeOf(() => findArchitecture({ model_type: 'bert' }))).toBe('MODEL_TYPE');
     expect(await codeOf(() => findArchitecture({ d_model: 8, ssm_cfg: { layer: 'Mamba9' } }))).toBe('MODEL_TYPE');
     await expect(findArchitecture({ d_model: 8, ssm_cfg: { layer: 'Mamba9' } })).rejects.toThrow(
-      /ssm_cfg.layer "Mamba9"; supported: mamba, falcon_mamba, mamba2, mamba3/,
+      /ssm_cfg.layer "Mamba9"; supported: .*mamba, falcon_mamba, mamba2, mamba3/,
     );
-    await expect(findArchitecture({ model_type: 'bert' })).rejects.toThrow(/model_type "bert"; supported: mamba/);
+    await expect(findArchitecture({ model_type: 'bert' })).rejects.toThrow(/model_type "bert"; supported: .*mamba/);
     expect(await codeOf(() => findArchitecture([]))).toBe('CONFIG');
     expect(supportedModelTypes()).toContain('mamba');
   });

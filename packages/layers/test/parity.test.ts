@@ -3,20 +3,13 @@ import type { LoadedLanguageModel, State } from '@mamba-ts/layers';
 import type { Backend } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { describe, expect, test } from 'vitest';
-import { expectedOf, FIXTURES, loadFixtureModel, maxDifference, REMAKE, spread } from './checkpoint.ts';
+import { expectedOf, FIXTURES, loadFixtureModel, maxDifference, REMAKE, spread, valuesOf } from './checkpoint.ts';
 
 const backends: Readonly<Record<string, () => Promise<Backend>>> = {
   reference: async () => createReferenceBackend(),
   'wasm-simd': () => createWasmBackend({ build: 'simd' }),
   'wasm-relaxed': () => createWasmBackend({ build: 'relaxed' }),
 };
-
-/** The state's values: what `save` writes between its header and its checksum. */
-async function valuesOf(model: LoadedLanguageModel, state: State): Promise<Float32Array> {
-  const bytes = await state.save();
-  const length = model.stateOwner.layout.length;
-  return new Float32Array(bytes.slice(bytes.length - 4 - 4 * length, bytes.length - 4).buffer);
-}
 
 /** One field of a state by name, without the columns that only the oracle keeps. */
 async function field(model: LoadedLanguageModel, state: State, name: string): Promise<Float32Array> {
@@ -32,6 +25,20 @@ function withoutFirst(values: Float32Array, columns: number): Float32Array {
 
 const channelsOf = (model: LoadedLanguageModel, name: string): number =>
   model.stateOwner.layout.fields.find((entry) => entry.name === name)!.shape[0]!;
+
+/** Keys or values of one layer's cache, `[position, heads width]`. */
+async function cached(
+  model: LoadedLanguageModel,
+  state: State,
+  name: string,
+  kind: 'keys' | 'values',
+): Promise<Float32Array> {
+  const { layout } = model.stateOwner;
+  const { heads, width, offset } = layout.caches.find((entry) => entry.name === name)!;
+  const start = offset + (kind === 'keys' ? 0 : heads * width);
+  const rows = (await valuesOf(model, state)).subarray(layout.length);
+  return rows.filter((_, i) => i % layout.rowLength >= start && i % layout.rowLength < start + heads * width);
+}
 
 async function feed(
   model: LoadedLanguageModel,
@@ -82,6 +89,13 @@ describe.each(Object.keys(backends))('on %s', (name) => {
       };
       await compare(await model.forward(expected.ids, state, 'all'), '');
       await compare(await model.forward(expected.stepIds, state, 'all'), 'step_');
+      for (const { name: named } of model.stateOwner.layout.caches) {
+        for (const kind of ['keys', 'values'] as const) {
+          const theirs = await expected.values(`step_${kind}.${named.split('.')[1]}`);
+          const ours = await cached(model, state, named, kind);
+          expect(maxDifference(ours, theirs), `${named}.${kind}`).toBeLessThanOrEqual(1e-4 * spread(theirs));
+        }
+      }
       backend.dispose();
     });
 

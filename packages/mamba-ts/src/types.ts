@@ -29,8 +29,10 @@ export interface ModelInfo {
   /** Tensors and bytes in memory by dtype. */
   readonly dtypes: Readonly<Record<string, { readonly tensors: number; readonly bytes: number }>>;
   readonly weightBytes: number;
-  /** Bytes of one sequence's state, however long its text. */
+  /** Bytes of one sequence's state, however long its text; of a Transformer what it holds before any token: none. */
   readonly stateBytes: number;
+  /** Bytes that each token of a text adds to it: 0 but for Transformers. */
+  readonly stateBytesPerToken: number;
   /** Bytes of weights read per decoded token. */
   readonly decodeBytes: number;
   /** 2 x the non-embedding weights: operations per prompt token; the head's per prompt come on top. */

@@ -28,6 +28,7 @@ export async function show(source: string | undefined, options: { json?: boolean
       weightBytes += role === 'vector' ? 4 * count : (entry?.byteLength ?? 0);
     }
     const stateBytes = 4 * definition.state.length;
+    const stateBytesPerToken = 4 * definition.state.rowLength;
     const report = {
       model: opened.name,
       architecture: definition.modelType,
@@ -35,6 +36,7 @@ export async function show(source: string | undefined, options: { json?: boolean
       vocab_size: definition.vocabSize,
       dtypes,
       state_bytes: stateBytes,
+      state_bytes_per_token: stateBytesPerToken,
       files: opened.files,
       memory_needed: weightBytes + stateBytes,
     };
@@ -51,7 +53,12 @@ export async function show(source: string | undefined, options: { json?: boolean
             .map(([dtype, { tensors, bytes }]) => `${dtype} ${tensors} tensors, ${(bytes / MB).toFixed(1)} MB`)
             .join('; '),
         ],
-        ['state', `${(stateBytes / 1e3).toFixed(1)} kB per sequence, whatever its length`],
+        [
+          'state',
+          stateBytesPerToken === 0
+            ? `${(stateBytes / 1e3).toFixed(1)} kB per sequence, whatever its length`
+            : `${(stateBytes / 1e3).toFixed(1)} kB per sequence and ${(stateBytesPerToken / 1e3).toFixed(1)} kB per token of it`,
+        ],
         ['memory needed', `${(report.memory_needed / MB).toFixed(1)} MB`],
         ['files', opened.files.map(({ name, size }) => `${name} (${(size / MB).toFixed(1)} MB)`).join(', ')],
       ];
