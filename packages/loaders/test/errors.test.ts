@@ -365,6 +365,13 @@ test.each<Case>([
     { tensor: 'x' },
   ],
   [
+    'a missing tensor of five',
+    async () => join((await weights(letters('e').map((name) => ({ ...w, name })))).read('x')),
+    'TENSOR_MISSING',
+    'the checkpoint has no tensor "x"; it holds 5 weights: "a", "b", "c", "d", "e"',
+    { tensor: 'x' },
+  ],
+  [
     'a missing tensor of none',
     () => join(safetensorsWeights([]).read('x')),
     'TENSOR_MISSING',

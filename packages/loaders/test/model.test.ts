@@ -1,3 +1,4 @@
+import { MambaError } from '@mamba-ts/tensor';
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../../fixtures/load.ts';
 import {
@@ -10,7 +11,7 @@ import {
   openSafetensors,
   openUrl,
 } from '../src/index.ts';
-import { codeOf, file, join, messageOf, pattern, raw } from './helpers.ts';
+import { codeOf, errorOf, file, join, messageOf, pattern, raw } from './helpers.ts';
 import { mockServer } from './server.ts';
 
 const text = (value: unknown): Uint8Array =>
@@ -166,9 +167,14 @@ describe('config.json', () => {
     ['CONFIG_JSON', 'a fraction of it', '{"a": 1.Infinity}'],
     ['CONFIG_JSON', 'half a million open brackets', `${'['.repeat(500_000)}`],
     ['CONFIG_JSON', 'no UTF-8', Uint8Array.of(0x7b, 0xff, 0x7d)],
+    ['CONFIG_JSON', 'no UTF-8 inside a text', Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d)],
     ['CONFIG_SIZE', 'over 1 MiB', `{"a":"${'x'.repeat(1 << 20)}"}`],
   ])('%s: %s', async (code, _, config) => {
     expect(await codeOf(() => open(config))).toBe(code);
+  });
+
+  test('of exactly 1 MiB', async () => {
+    expect(await open('{}'.padEnd(1 << 20))).toEqual({});
   });
 
   test('a quarter of a million escaped quotes cost no time', async () => {
@@ -197,7 +203,18 @@ describe('an index', () => {
     ['INDEX_JSON', 'a list', '[]'],
     ['INDEX_WEIGHT_MAP', 'without a map', {}],
     ['INDEX_WEIGHT_MAP', 'with a list as map', map([])],
+    ['INDEX_WEIGHT_MAP', 'with null as map', map(null)],
     ['INDEX_WEIGHT_MAP', 'with an empty map', map({})],
+    [
+      'INDEX_FILE',
+      'with 1024 files, which are not there',
+      map(Object.fromEntries(Array.from({ length: 1024 }, (_, i) => [`t${i}`, `f${i}`]))),
+    ],
+    ...['az', 'za'].map((tensors): [string, string, unknown] => [
+      'INDEX_TENSOR',
+      `naming two tensors in one file, one of which is not there: ${tensors}`,
+      map(Object.fromEntries([...tensors].map((name) => [name, 'model-00001-of-00002.safetensors']))),
+    ]),
     ['INDEX_WEIGHT_MAP', 'with a number as file', map({ a: 1 })],
     [
       'INDEX_WEIGHT_MAP',
@@ -254,6 +271,50 @@ test('a single file has no config.json', async () => {
   expect((await openSafetensors(source)).tensors.size).toBe(1);
 });
 
+describe('what a folder throws while a model is opened', () => {
+  /** A folder of which one file fails to open or to be read. */
+  const broken = async (path: string, on: 'open' | 'read', error: Error): Promise<ModelFolder> => {
+    const folder = memoryFolder('m', path.startsWith('model-') ? await sharded() : await singleFile());
+    return {
+      ...folder,
+      async open(name) {
+        const source = await folder.open(name);
+        if (name !== path) return source;
+        if (on === 'open') throw error;
+        return { ...source, read: () => Promise.reject(error) };
+      },
+    };
+  };
+
+  test.each([
+    'config.json',
+    'model.safetensors',
+    'generation_config.json',
+    'tokenizer.json',
+    'model-00002-of-00002.safetensors',
+  ])('comes through as it is: %s', async (path) => {
+    const error = new MambaError('FILE_READ', 'the disk fails');
+    await expect(broken(path, 'open', error).then((folder) => openModel(folder))).rejects.toBe(error);
+    await expect(broken(path, 'read', error).then((folder) => openModel(folder))).rejects.toBe(error);
+  });
+});
+
+test('what an error of ours was made from stays its cause', async () => {
+  const files = await singleFile();
+  const causeOf = async (more: Record<string, Uint8Array>) =>
+    (await errorOf(() => openModel(memoryFolder('m', { ...files, ...more }))))?.cause;
+  expect(await causeOf({ 'config.json': text('{') })).toBeInstanceOf(SyntaxError);
+  expect(await causeOf({ 'config.json': new Uint8Array((1 << 20) + 1) })).toMatchObject({ code: 'FILE_SIZE' });
+  expect(await causeOf({ 'tokenizer.json': new Uint8Array((64 << 20) + 1) })).toMatchObject({ code: 'FILE_SIZE' });
+  const { 'model-00001-of-00002.safetensors': _, ...halves } = await sharded();
+  expect((await errorOf(() => openModel(memoryFolder('m', halves))))?.cause).toMatchObject({ code: 'FILE_MISSING' });
+});
+
+test('files that only contain the name of a format are not taken for it in messages', async () => {
+  const files = { 'config.json': text('{}'), 'a.bin.txt': pattern(1), 'a.safetensors.txt': pattern(1) };
+  expect(await messageOf(() => openModel(memoryFolder('m', files)))).toContain('A model folder in Hugging Face layout');
+});
+
 test('an aborted signal ends the opening', async () => {
   const folder = memoryFolder('m', await singleFile());
   await expect(openModel(folder, AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
@@ -268,6 +329,8 @@ describe('file names', () => {
     'Q8_0 (1).bin',
     'x..y',
     'a@b+c=d,e[1]',
+    'falcon.safetensors',
+    'x'.repeat(255),
   ])('plain: %s', (name) => {
     expect(checkFileName(name, 'test')).toBe(name);
   });
@@ -339,6 +402,10 @@ describe('file names', () => {
   ];
   test.each(hostile.map((name) => [JSON.stringify(name).slice(0, 60), name]))('refused: %s', async (_, name) => {
     expect(await codeOf(() => checkFileName(name, 'test'))).toBe('FILE_NAME');
+  });
+
+  test('long names are cut in messages', async () => {
+    expect(await messageOf(() => checkFileName('/'.repeat(500), 'test'))).toContain(` file "${'/'.repeat(119)}, which`);
   });
 
   test('anything but a text is refused', async () => {

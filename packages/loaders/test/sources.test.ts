@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type ByteSource, blobSource, memorySource, urlSource } from '../src/index.ts';
-import { codeOf, messageOf, pattern } from './helpers.ts';
+import { codeOf, errorOf, messageOf, pattern } from './helpers.ts';
 import { mockServer } from './server.ts';
 
 const bytes = pattern(3000);
@@ -78,6 +78,29 @@ test('a Blob that has become unreadable is told', async () => {
     }
   }
   expect(await codeOf(() => blobSource(new Short([bytes])).read(0, 9))).toBe('FILE_CHANGED');
+});
+
+test('a Blob that fails in its second MiB: the error says where, and from what', async () => {
+  const cause = new DOMException('gone', 'NotReadableError');
+  const late = (then: (blob: Blob) => Blob): Blob => {
+    const blob = new Blob([new Uint8Array(3 << 20)]);
+    const { slice } = blob;
+    return Object.assign(blob, {
+      slice: (from: number, to: number) =>
+        from < 1 << 20 ? slice.call(blob, from, to) : then(slice.call(blob, from, to)),
+    });
+  };
+  const gone = late((blob) => Object.assign(blob, { arrayBuffer: () => Promise.reject(cause) }));
+  const read = await errorOf(() => blobSource(gone, 'b').read(5, 2 << 20));
+  expect([read!.code, read!.details, read!.cause]).toEqual(['FILE_READ', { file: 'b', offset: 1048581 }, cause]);
+  const short = await errorOf(() =>
+    blobSource(
+      late((blob) => blob.slice(0, 9)),
+      'b',
+    ).read(5, 2 << 20),
+  );
+  expect(short!.details).toEqual({ file: 'b', offset: 1048581, expected: 1 << 20, found: 9 });
+  expect(short!.message).toContain('1048576 bytes from byte 1048581 were asked for and 9 came');
 });
 
 describe('a URL', () => {

@@ -159,6 +159,26 @@ test('renaming maps entries and reads, and refuses two of one name', async () =>
   expect(await codeOf(() => renameSource(weights, () => 'x'))).toBe('TENSOR_NAME');
 });
 
+test('metadata of all shards together, of which the first that has a key counts; renaming keeps it, and what is no weight', async () => {
+  const make = async (name: string, metadata: Record<string, string>) =>
+    openSafetensors(
+      memorySource(
+        name,
+        await file([{ name, dtype: name === 'c' ? 'i32' : 'f32', shape: [1], data: pattern(4) }], metadata),
+      ),
+    );
+  const files = [await make('a', { x: '1', y: '2' }), await make('b', { y: '3', z: '4' }), await make('c', {})];
+  const weights = safetensorsWeights(files);
+  const metadata = { x: '1', y: '2', z: '4' };
+  expect(Object.fromEntries(weights.metadata)).toEqual(metadata);
+  const renamed = renameSource(weights, (name) => `${name}.0`);
+  expect(Object.fromEntries(renamed.metadata)).toEqual(metadata);
+  expect([...renamed.others.values()].map(({ name, dtype }) => [name, dtype])).toEqual([['c.0', 'I32']]);
+  const { entries, read } = weights;
+  const bare = renameSource({ entries, read }, (name) => name);
+  expect([bare.others.size, bare.metadata.size, [...bare.entries.keys()]]).toEqual([0, 0, ['a', 'b']]);
+});
+
 test('errors are marked as ours across copies of the package', async () => {
   const error = await join((await weightsOf(raw('{}'))).read('x')).catch((thrown: unknown) => thrown);
   expect(isMambaError(error, 'TENSOR_MISSING')).toBe(true);
