@@ -49,7 +49,9 @@ export async function loadBare(options: BareModelOptions, signal: AbortSignal): 
   const backend = await createBackend(options.backend);
   try {
     if (options.random !== undefined) {
-      const { architecture, config } = await findPreset(options.random);
+      const { architecture, config: published } = await findPreset(options.random);
+      // What the weights were trained for does not bind random ones: their speed may be measured at any length.
+      const config = published.max_position_embeddings ? { ...published, max_position_embeddings: 2 ** 24 } : published;
       const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
       return await loadLanguageModel(architecture, config, randomWeights(tree, options.dtype, 1), backend, { signal });
     }

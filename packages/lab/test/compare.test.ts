@@ -102,6 +102,21 @@ describe('compare', () => {
     expect(alive.states).toBe(0);
   });
 
+  test('no text past the context is read: a length past it is said and extrapolated', async () => {
+    const leftOut: string[] = [];
+    const [, quadratic] = contestants;
+    const report = await compare([{ ...quadratic!, contextLength: 2048 }], {
+      lengths: [128, 512, 2048, 8192],
+      now,
+      onLeftOut: (model, length, because) => leftOut.push(`${model} ${length} ${because}`),
+      onProgress: ({ what, length }) => expect(what === 'decode' ? length < 2048 : length <= 2048).toBe(true),
+    });
+    expect(leftOut).toEqual(['quadratic 8192 context']);
+    expect(report.models[0]!.points.map(({ measured }) => measured)).toEqual([true, true, true, false]);
+    expect(report.models[0]!.points.every(({ decode_ms }) => decode_ms > 0)).toBe(true);
+    expect(alive.states).toBe(0);
+  });
+
   test('an abort ends it within one pass and leaves no state behind', async () => {
     const controller = new AbortController();
     let calls = 0;

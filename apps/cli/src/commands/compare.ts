@@ -40,7 +40,9 @@ const QUALITY_TOKENS = 32_768;
 
 function contestant(name: string, model: LoadedLanguageModel): Contestant {
   const { parameters, weightBytes } = model.summary();
-  return { name, model, params: parameters, weightBytes, operations: (length) => model.operations(length) };
+  const { contextLength } = model;
+  const operations = (length: number): number => model.operations(length);
+  return { name, model, params: parameters, weightBytes, contextLength, operations };
 }
 
 /** `mamba compare`: several models, measured in turn on texts of growing length. */
@@ -71,7 +73,12 @@ export async function compareModels(options: CompareOptions): Promise<void> {
         budgetSeconds: options.budget,
         signal,
         onProgress: ({ share }) => bar.update(share, 1),
-        onLeftOut: (model, length) => note(`${model} at ${countText(length)} tokens does not fit into the budget`),
+        onLeftOut: (model, length, because) =>
+          note(
+            because === 'budget'
+              ? `${model} at ${countText(length)} tokens does not fit into the budget`
+              : `${model} was not made for ${countText(length)} tokens: extrapolated`,
+          ),
       });
       bar.end();
       if (text !== null) report = await withQuality(report, options, text, signal);

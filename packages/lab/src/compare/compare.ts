@@ -8,6 +8,8 @@ export interface Contestant {
   readonly model: LanguageModel;
   readonly params: number;
   readonly weightBytes: number;
+  /** The most tokens that the model takes (a Transformer's context); null or left out for no limit. */
+  readonly contextLength?: number | null;
   /** Floating-point operations to read a text of `length` tokens from a fresh state. */
   operations(length: number): number;
 }
@@ -26,8 +28,8 @@ export interface CompareOptions {
   /** Prefills of each length, as far as the budget goes. Default 3. */
   readonly repeats?: number;
   /**
-   * What does not fit into so many seconds is left out, but for the shortest length; a length left out altogether is
-   * extrapolated. Default 600.
+   * What does not fit into so many seconds is left out, but for the shortest length; a length left out altogether (also one
+   * past a model's context) is extrapolated. Default 600.
    */
   readonly budgetSeconds?: number;
   /** Ends it within one pass of at most `maxChunk` tokens by throwing the signal's reason. */
@@ -35,8 +37,8 @@ export interface CompareOptions {
   readonly onProgress?: (progress: CompareProgress) => void;
   /** Called after each round with what is known so far; `decode_ms` is NaN until the first block of it. */
   readonly onReport?: (report: CompareReport) => void;
-  /** Told once for each length of a model that the budget left out. */
-  readonly onLeftOut?: (model: string, length: number) => void;
+  /** Told once for each length of a model that the budget left out, or that is past its context. */
+  readonly onLeftOut?: (model: string, length: number, because: 'budget' | 'context') => void;
   /** Milliseconds. Default: `performance.now`. */
   readonly now?: () => number;
 }
@@ -60,6 +62,8 @@ interface Track {
   /** Milliseconds of the warm-up prefill, and its tokens. */
   warm: { readonly x: number; readonly y: number };
 }
+
+const contextOf = ({ contextLength }: Contestant): number => contextLength ?? Number.POSITIVE_INFINITY;
 
 /** Any ids do: speed does not depend on them. */
 function promptOf(length: number, vocabSize: number): Int32Array {
@@ -133,10 +137,11 @@ export async function compare(contestants: readonly Contestant[], options: Compa
           const { contestant } = track;
           // The shortest length is measured once, whatever the budget: without it there is nothing to extrapolate from.
           const owed = round === 0 && length === lengths[0];
-          if (!owed && now() + predicted(track, length) + decodeReserve > deadline) {
+          const past = length > contextOf(contestant);
+          if (past || (!owed && now() + predicted(track, length) + decodeReserve > deadline)) {
             if (round === 0) {
               track.leftOut.add(length);
-              onLeftOut?.(contestant.name, length);
+              onLeftOut?.(contestant.name, length, past ? 'context' : 'budget');
             }
             continue;
           }
@@ -161,7 +166,7 @@ export async function compare(contestants: readonly Contestant[], options: Compa
       for (const length of lengths) {
         for (const track of tracks) {
           const start = track.states.get(length);
-          if (!start) continue;
+          if (!start || length + 1 + DECODE_TOKENS > contextOf(track.contestant)) continue;
           tell('decode', track.contestant, length);
           const { model } = track.contestant;
           const state = start.clone();
