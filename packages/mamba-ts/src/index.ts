@@ -1,4 +1,5 @@
 import { openBrowserSource } from './browser-source.ts';
+import { checkLoadOptions, wireSource } from './check-options.ts';
 import { loadLocalModel } from './local-model.ts';
 import { loadRemoteModel } from './remote-model.ts';
 import type { LoadOptions, MambaModel } from './types.ts';
@@ -11,10 +12,11 @@ export type ModelSource = string | URL | Iterable<File>;
 
 /**
  * Loads a model, in a worker unless told otherwise. Throws typed errors (`isMambaError`): `FILE_MISSING`, `MODEL_TYPE`,
- * `TENSOR_SHAPE`, `OUT_OF_MEMORY`, ...; the signal's reason where it is aborted.
+ * `TENSOR_SHAPE`, `OUT_OF_MEMORY`, `INVALID_OPTION`, ...; the signal's reason where it is aborted.
  */
 export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
-  const wire = typeof source === 'string' || source instanceof URL ? new URL(source, location.href).href : [...source];
+  checkLoadOptions(options);
+  const wire = wireSource(source, (given) => new URL(given, location.href).href);
   if (options.worker === false) return loadLocalModel(await openBrowserSource(wire, options.signal), options);
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
   const client = clientOf(

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { checkLoadOptions, wireSource } from './check-options.ts';
 import { loadLocalModel } from './local-model.ts';
 import { openNodeSource } from './node/source.ts';
 import { loadRemoteModel } from './remote-model.ts';
@@ -13,10 +14,11 @@ export type ModelSource = string | URL | Iterable<File>;
 
 /**
  * Loads a model, in a worker thread unless told otherwise. Throws typed errors (`isMambaError`): `FILE_MISSING`,
- * `MODEL_TYPE`, `TENSOR_SHAPE`, `OUT_OF_MEMORY`, ...; the signal's reason where it is aborted.
+ * `MODEL_TYPE`, `TENSOR_SHAPE`, `OUT_OF_MEMORY`, `INVALID_OPTION`, ...; the signal's reason where it is aborted.
  */
 export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
-  const wire = typeof source === 'string' ? source : source instanceof URL ? source.href : [...source];
+  checkLoadOptions(options);
+  const wire = wireSource(source, (given) => (typeof given === 'string' ? given : given.href));
   if (options.worker === false) return loadLocalModel(await openNodeSource(wire, options.signal), options);
   const worker = new Worker(new URL('./node/worker.ts', import.meta.url));
   const client = clientOf(

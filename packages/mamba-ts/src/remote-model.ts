@@ -1,4 +1,5 @@
 import type { InspectOptions, InspectReport } from '@mamba-ts/lab';
+import { isMambaError, MambaError } from '@mamba-ts/tensor';
 import { drain } from './drain.ts';
 import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
@@ -29,6 +30,7 @@ type ScoreEvent = { readonly start: number; readonly logits: Float32Array } | { 
 class RemoteModel implements MambaModel {
   readonly info: ModelInfo;
   readonly #worker: ModelWorker;
+  #disposed: Promise<void> | null = null;
 
   constructor(info: ModelInfo, worker: ModelWorker) {
     this.info = info;
@@ -46,14 +48,16 @@ class RemoteModel implements MambaModel {
   async score(text: Prompt, options: ScoreOptions = {}): Promise<ScoreResult> {
     const { onProgress, onLogits, signal, ...rest } = options;
     let delivered: Promise<unknown> = Promise.resolve();
+    const stop = new AbortController();
     const result = await this.#worker.client.call<ScoreResult, ScoreEvent>(
       'score',
       { text, options: rest, wantLogits: onLogits !== undefined },
       {
-        signal,
+        signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
         onEvent: (event) => {
-          if ('progress' in event) onProgress?.(event.progress);
-          else delivered = delivered.then(() => onLogits?.(event.start, event.logits));
+          if ('progress' in event) return onProgress?.(event.progress);
+          delivered = delivered.then(() => onLogits?.(event.start, event.logits));
+          delivered.catch((error) => stop.abort(error));
         },
       },
     );
@@ -91,8 +95,20 @@ class RemoteModel implements MambaModel {
     return this.#worker.client.call('memory', null);
   }
 
-  async dispose(): Promise<void> {
-    await this.#worker.client.call('dispose', null);
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#end();
+    return this.#disposed;
+  }
+
+  async #end(): Promise<void> {
+    const { client } = this.#worker;
+    try {
+      await client.call('dispose', null);
+    } catch (error) {
+      // A worker that has died holds nothing any more.
+      if (!isMambaError(error, 'WORKER_DIED')) throw error;
+    }
+    client.end(new MambaError('DISPOSED', 'this model was disposed'));
     await this.#worker.terminate();
   }
 }

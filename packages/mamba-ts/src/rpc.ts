@@ -1,4 +1,4 @@
-import { MambaError } from '@mamba-ts/tensor';
+import { isMambaError, MambaError } from '@mamba-ts/tensor';
 
 /** What `postMessage` channels have in common, in Node and in browsers. */
 export interface Port {
@@ -21,8 +21,11 @@ interface WireError {
 }
 
 function toWire(error: unknown): WireError {
-  const { name = 'Error', message = String(error), code, details } = (error ?? {}) as Partial<MambaError>;
-  return { name, message, code: typeof code === 'string' ? code : null, details: details ?? {} };
+  const { name = 'Error', message = String(error) } = (error ?? {}) as Partial<Error>;
+  // Codes of others, such as Node's, are no codes of ours.
+  return isMambaError(error)
+    ? { name, message, code: error.code, details: error.details }
+    : { name, message, code: null, details: {} };
 }
 
 function fromWire({ name, message, code, details }: WireError): Error {
@@ -71,7 +74,14 @@ export class Client {
       const call = this.#calls.get(reply.id);
       if (!call) return;
       if ('event' in reply) {
-        call.onEvent(reply.event as never);
+        try {
+          call.onEvent(reply.event as never);
+        } catch (error) {
+          // The caller's own callback failed: its call fails, as it would without a worker, not the whole program.
+          this.#port.post({ id: reply.id, abort: true });
+          this.#calls.delete(reply.id);
+          call.reject(error);
+        }
         return;
       }
       this.#calls.delete(reply.id);
@@ -101,13 +111,14 @@ export class Client {
       signal?.throwIfAborted();
       throw error;
     } finally {
+      this.#calls.delete(id);
       signal?.removeEventListener('abort', abort);
     }
   }
 
   /** Fails every open and every later call: the other end has gone. */
   end(error: Error): void {
-    this.#ended = error;
+    this.#ended ??= error;
     for (const call of this.#calls.values()) call.reject(error);
     this.#calls.clear();
   }

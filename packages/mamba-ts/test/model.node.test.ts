@@ -65,6 +65,39 @@ describe.each([true, false])('with worker: %s', (worker) => {
     await expect(model.inspect('', {})).rejects.toMatchObject({ code: 'INSPECT_TEXT' });
   });
 
+  test('a callback that throws fails its call with that error, and leaves the model ready', async () => {
+    const broken = new Error('in the caller');
+    const fail = (): never => {
+      throw broken;
+    };
+    await expect(fromPretrained(folder, { worker, onProgress: fail })).rejects.toBe(broken);
+    await expect(model.generate('ROMEO:', { ...greedy, onProgress: fail })).rejects.toBe(broken);
+    await expect(model.score('But soft', { onLogits: fail })).rejects.toBe(broken);
+    await expect(model.score('But soft', { onLogits: async () => fail() })).rejects.toBe(broken);
+    await expect(model.score('But soft', { onProgress: fail })).rejects.toBe(broken);
+    await expect(model.inspect('But soft', { onProgress: fail })).rejects.toBe(broken);
+    expect((await model.generate('ROMEO:', greedy)).ids).toEqual(expected);
+  });
+
+  test('a source that is none, and options that are misspelt, are typed errors', async () => {
+    for (const source of [null, undefined, 42, {}, [42], new Blob(['x'])]) {
+      await expect(fromPretrained(source as never, { worker })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    }
+    await expect(fromPretrained('file://elsewhere/model', { worker })).rejects.toMatchObject({ code: 'FILE_MISSING' });
+    const misspelt = { backnd: 'reference' } as object;
+    await expect(fromPretrained(folder, { worker, ...misspelt })).rejects.toMatchObject({ code: 'UNKNOWN_OPTION' });
+    await expect(model.createSession(misspelt)).rejects.toMatchObject({ code: 'UNKNOWN_OPTION' });
+    await expect(model.loadSession(new Uint8Array(8), misspelt)).rejects.toMatchObject({ code: 'UNKNOWN_OPTION' });
+  });
+
+  test('disposing twice is once, and a call afterwards says DISPOSED', async () => {
+    const other = await fromPretrained(folder, { worker });
+    await Promise.all([other.dispose(), other.dispose()]);
+    await other.dispose();
+    await expect(other.generate('x')).rejects.toMatchObject({ code: 'DISPOSED' });
+    await expect(other.memory()).rejects.toMatchObject({ code: 'DISPOSED' });
+  });
+
   test('wrong options come back as typed errors', async () => {
     const error = await model.generate('x', { temperature: -1 }).catch((caught: unknown) => caught);
     expect(isMambaError(error, 'INVALID_OPTION')).toBe(true);

@@ -2,6 +2,7 @@ import { generateText, PrefixCache } from '@mamba-ts/generate';
 import type { LanguageModel, State } from '@mamba-ts/layers';
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
 import type { Tokenizer } from '@mamba-ts/tokenizer';
+import { checkNames } from '../check-options.ts';
 import { DEFAULT_TEMPERATURE, randomSeed } from '../defaults.ts';
 import { decodeSession } from './file.ts';
 import { type Family, LocalSession } from './local-session.ts';
@@ -23,14 +24,7 @@ const SETTINGS: Readonly<Record<keyof SessionSettings, true>> = {
 
 /** Throws `UNKNOWN_OPTION` or `INVALID_OPTION`, as a turn with these settings would. */
 function checkSettings(model: LanguageModel, tokenizer: Tokenizer, settings: SessionSettings): void {
-  for (const key of Object.keys(settings)) {
-    if (!Object.hasOwn(SETTINGS, key)) {
-      throw new MambaError('UNKNOWN_OPTION', `sessions have no setting ${JSON.stringify(key).slice(0, 40)}`, {
-        option: key,
-        known: Object.keys(SETTINGS),
-      });
-    }
-  }
+  checkNames(settings, SETTINGS, 'settings');
   // Checks all values at once; nothing runs before its first `next()`.
   generateText(model, [0], tokenizer.createDecoder(), settings);
 }
@@ -47,6 +41,7 @@ export async function createSession(
   tokenizer: Tokenizer,
   options: SessionOptions = {},
 ): Promise<LocalSession> {
+  checkNames(options, { system: true, settings: true, cacheBytes: true }, 'createSession');
   const settings = { temperature: DEFAULT_TEMPERATURE, seed: randomSeed(), ...options.settings };
   checkSettings(model, tokenizer, settings);
   const session = new LocalSession(familyOf(model, tokenizer, options.cacheBytes), settings, [], null);
@@ -59,13 +54,14 @@ export async function createSession(
   }
 }
 
-/** Throws `SESSION_FORMAT`, `SESSION_VERSION`, and what `loadState` throws. */
+/** Throws `SESSION_FORMAT`, `SESSION_VERSION`, `UNKNOWN_OPTION`, `INVALID_OPTION`, and what `loadState` throws. */
 export async function loadSession(
   model: LanguageModel,
   tokenizer: Tokenizer,
   bytes: Uint8Array,
   options: LoadSessionOptions = {},
 ): Promise<LocalSession> {
+  checkNames(options, { settings: true, cacheBytes: true }, 'loadSession');
   const content = decodeSession(bytes, model.vocabSize);
   const family = familyOf(model, tokenizer, options.cacheBytes);
   const ids = Int32Array.from(content.turns.flatMap((turn) => [...turn.ids]));
