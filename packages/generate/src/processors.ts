@@ -17,6 +17,7 @@ export class TokenHistory {
     this.#present = new Uint8Array(vocabSize);
   }
 
+  /** How many different tokens there are: the filled part of `ids` and `counts`. */
   get distinct(): number {
     return this.#distinct;
   }

@@ -57,7 +57,7 @@ export class StopFilter {
   #held = '';
   #stop: string | null = null;
 
-  /** Throws as {@link checkStops}. */
+  /** Throws `INVALID_OPTION` for more than 256 stop strings, and for one that is empty, not well-formed or longer than 4096 UTF-16 units. */
   constructor(stops: string | readonly string[]) {
     this.#matchers = checkStops(stops).map(createMatcher);
   }

@@ -8,6 +8,7 @@ import { instantiate, type Kernels, type WasmSource } from './instance.ts';
  */
 export type WasmBuild = 'simd' | 'relaxed';
 
+/** Which build runs, and where its module comes from. */
 export interface WasmOptions {
   /** `auto`, the default, takes `relaxed` where the engine has it. */
   readonly build?: WasmBuild | 'auto' | undefined;

@@ -11,6 +11,20 @@ const api: KernelsApi = makeApi((build) =>
   readFile(new URL(`../wasm/${build === 'relaxed' ? 'relaxed-simd' : 'simd128'}.wasm`, import.meta.url)),
 );
 
+/**
+ * A `Backend` on WebAssembly SIMD with a memory of its own, at most 4 GiB. Throws `WASM_UNSUPPORTED` where the
+ * engine cannot run the asked build, `WASM_MISSING` where the module is not found, `INVALID_OPTION`.
+ */
 export const createWasmBackend: KernelsApi['createWasmBackend'] = api.createWasmBackend;
+/**
+ * What one thread of this machine can do with a build: GB/s of reading, GFLOP/s of f32. Takes 512 MiB and about two
+ * seconds; throws as `createWasmBackend` does.
+ */
 export const measureLimits: KernelsApi['measureLimits'] = api.measureLimits;
+/**
+ * The selective scan of Mamba-1 on plain Float32Arrays, in SIMD (Gu & Dao 2023, algorithm 2; state-spaces/mamba
+ * selective_scan_ref): `h = exp(d A) h + d B u; y = (C h + D u) silu(z)`, with `d = softplus(delta + deltaBias)`.
+ * Shapes as in {@link SelectiveScanInput}. The kernel is set up by the first call and kept. Throws `SHAPE` where an
+ * array has another length than stated, and as `createWasmBackend` does.
+ */
 export const selectiveScan: KernelsApi['selectiveScan'] = api.selectiveScan;

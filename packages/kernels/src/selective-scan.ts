@@ -2,8 +2,11 @@ import { type Backend, MambaError, type Tensor, vector, type Weight } from '@mam
 
 /** Arguments of {@link selectiveScan}: plain f32 arrays, row-major. L tokens, D channels, N states. */
 export interface SelectiveScanInput {
+  /** L. */
   readonly tokens: number;
+  /** D. */
   readonly channels: number;
+  /** N. */
   readonly states: number;
   /** `[L, D]`. */
   readonly u: Float32Array;
@@ -21,11 +24,13 @@ export interface SelectiveScanInput {
   readonly z?: Float32Array;
   /** `[D]`. */
   readonly deltaBias?: Float32Array;
+  /** Whether `softplus` makes delta positive; false unless given. */
   readonly deltaSoftplus?: boolean;
   /** h before the first token, `[D, N]`; zeros unless given. */
   readonly initialState?: Float32Array;
 }
 
+/** What {@link selectiveScan} returns: fresh f32 arrays, row-major. L tokens, D channels, N states. */
 export interface SelectiveScanOutput {
   /** `[L, D]`. */
   readonly y: Float32Array;

@@ -17,6 +17,7 @@ export interface Architecture<Config = unknown> {
   parseConfig(json: ConfigJson): Config;
   /** The canonical (Hugging Face) name of a tensor, from any layout's. */
   canonicalName(name: string): string;
+  /** Parameters, state and the function from ids to hidden states, for one configuration. */
   createModel(config: Config): ModelDefinition;
   /** Published sizes as config.json objects, for benchmarks with random weights. */
   readonly presets: Readonly<Record<string, ConfigJson>>;

@@ -128,10 +128,12 @@ export class LoadedLanguageModel implements LanguageModel {
   get bosTokenId(): number | null {
     return this.#definition.bosTokenId;
   }
+  /** The most tokens that a text may have; null where nothing but patience limits it. */
   get contextLength(): number | null {
     return this.#definition.contextLength;
   }
 
+  /** Sizes: parameters, bytes, operations per token. */
   summary(): ModelSummary {
     const head = this.#definition.head(this.#tree);
     const dtypes: Record<string, { tensors: number; bytes: number }> = {};

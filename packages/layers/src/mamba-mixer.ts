@@ -48,6 +48,7 @@ export type MambaMixerParameters = {
   readonly outProjBias: ParameterSpec | null;
 };
 
+/** The parameters of one mixer, under their canonical (Hugging Face) names: `<prefix>.in_proj.weight`, ... */
 export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): MambaMixerParameters {
   return {
     inProj: matrix(`${prefix}.in_proj.weight`, [2 * c.dInner, c.dModel]),
@@ -81,6 +82,7 @@ export interface MambaMixerState {
   readonly ssm: StateField;
 }
 
+/** The fields of one mixer's state: what the convolution and the scan remember. */
 export function mambaMixerState(c: MambaMixerConfig, layout: StateLayoutBuilder, prefix: string): MambaMixerState {
   return {
     conv: layout.add(`${prefix}.conv`, [c.dInner, c.dConv - 1]),

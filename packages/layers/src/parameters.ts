@@ -60,12 +60,15 @@ function checkEntry(spec: ParameterSpec, entry: TensorEntry | undefined, source:
 /** Bytes of each piece that enter the fingerprint: enough to tell two trainings apart, at no cost worth naming. */
 const SAMPLE = 1024;
 
+/** How to load parameters. */
 export interface LoadOptions {
+  /** Ends it within a piece of at most 8 MiB by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
   /** Bytes of weights read so far, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+/** Parameters in the memory of a backend, in the shape of their tree. */
 export interface LoadedParameters<T extends ParameterTree> {
   readonly weights: WeightsOf<T>;
   readonly all: readonly Weight[];

@@ -18,6 +18,7 @@ export class StateLayoutBuilder implements StateLayout {
   readonly caches: CacheField[] = [];
   rowLength = 0;
 
+  /** A recurrent field, f32, row-major; it starts at a multiple of four elements. */
   add(name: string, shape: readonly number[]): StateField {
     const field: StateField = { name, shape, offset: this.length };
     this.fields.push(field);

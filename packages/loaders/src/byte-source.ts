@@ -1,8 +1,10 @@
 import { MambaError } from '@mamba-ts/tensor';
 
+/** How to read a range of bytes. */
 export interface ReadOptions {
   /** Where the bytes go: at least `length` bytes. A fresh array unless given. */
   readonly into?: Uint8Array | undefined;
+  /** Ends the read by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -1,6 +1,7 @@
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
 import { type ByteSource, blobSource, prepareRead } from './byte-source.ts';
 
+/** How to fetch a file. */
 export interface UrlOptions {
   /** The global `fetch` unless given: tests, proxies, credentials and caches come in here. */
   readonly fetch?: typeof fetch | undefined;
@@ -14,6 +15,7 @@ export interface UrlOptions {
   readonly withoutRanges?: 'download' | 'refuse' | undefined;
   /** Bytes; 4 GiB, as much as a WebAssembly memory can hold, unless told otherwise. */
   readonly maxDownload?: number | undefined;
+  /** Ends every request by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
 }
 

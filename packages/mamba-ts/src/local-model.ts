@@ -88,10 +88,12 @@ export class LocalModel implements MambaModel {
     return inspect(this.languageModel, ids, { name: this.info.name, texts }, options);
   }
 
+  /** As {@link MambaModel.tokenize}. */
   async tokenize(text: string): Promise<number[]> {
     return this.tokenizer.encode(text);
   }
 
+  /** As {@link MambaModel.detokenize}. */
   async detokenize(ids: readonly number[]): Promise<string> {
     return this.tokenizer.decode(ids);
   }

@@ -5,29 +5,40 @@ import type { LoadSessionOptions, Session, SessionOptions } from './session/type
 /** Which kernels run the model; `auto` takes the fastest that this machine can run. */
 export type BackendName = 'auto' | 'reference' | 'wasm-simd' | 'wasm-relaxed';
 
+/** How far a long call is, told to `onProgress`. */
 export interface Progress {
+  /** What is being read. */
   readonly phase: 'weights' | 'prompt';
   /** Bytes of weights, or tokens of the prompt. */
   readonly done: number;
+  /** How many there will be, in the same unit. */
   readonly total: number;
 }
 
+/** How to load a model. */
 export interface LoadOptions {
+  /** `auto` unless told otherwise. Throws `BACKEND` for a name that is none. */
   readonly backend?: BackendName;
   /** Run the model in a worker, so that the caller's thread stays free; true unless told otherwise. */
   readonly worker?: boolean;
+  /** Ends the loading by throwing its reason. */
   readonly signal?: AbortSignal;
+  /** Called while the weights are read, with their bytes. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
 /** What a loaded model is. */
 export interface ModelInfo {
+  /** The folder's name, or the last part of its address. */
   readonly name: string;
+  /** Its `model_type`, such as `mamba`. */
   readonly architecture: string;
+  /** Numbers in the weights; a tied embedding counts once. */
   readonly parameters: number;
   readonly vocabSize: number;
   /** Tensors and bytes in memory by dtype. */
   readonly dtypes: Readonly<Record<string, { readonly tensors: number; readonly bytes: number }>>;
+  /** Bytes of weights in memory. */
   readonly weightBytes: number;
   /** Bytes of one sequence's state, however long its text; of a Transformer what it holds before any token: none. */
   readonly stateBytes: number;
@@ -37,9 +48,13 @@ export interface ModelInfo {
   readonly decodeBytes: number;
   /** 2 x the non-embedding weights: operations per prompt token; the head's per prompt come on top. */
   readonly flopsPerToken: number;
+  /** Operations of the output matrix for one token. */
   readonly flopsHead: number;
+  /** What was read, with sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly size: number }[];
+  /** What runs it. */
   readonly backend: BackendDescription;
+  /** From opened files to a model that is ready, in milliseconds. */
   readonly loadMs: number;
 }
 
@@ -55,8 +70,11 @@ export interface GenerateOptions {
   readonly topP?: number;
   /** Drop tokens less likely than P times the likeliest. */
   readonly minP?: number;
+  /** Above 1: divides the positive logits of tokens that came before, and multiplies the negative ones; 1 for none. */
   readonly repetitionPenalty?: number;
+  /** Taken from a token's logit each time it was generated; 0 for none. */
   readonly frequencyPenalty?: number;
+  /** Taken once from the logit of every token that was generated; 0 for none. */
   readonly presencePenalty?: number;
   /** Added to the logits, by token id. */
   readonly logitBias?: Readonly<Record<number, number>>;
@@ -64,36 +82,50 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** Texts that end the generation; they are not part of the result. */
   readonly stop?: string | readonly string[];
+  /** Ends it within a token by throwing its reason. */
   readonly signal?: AbortSignal;
+  /** Called while the prompt is read, with its tokens. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
+/** What was generated, why it ended, and how long it took. */
 export interface GenerationResult {
   /** The generated part only. */
   readonly text: string;
+  /** The token ids that the model chose, with those of a stop text. */
   readonly ids: readonly number[];
   /** `length`: maxTokens reached; `stop`: a stop text; `eos`: the model ended it. */
   readonly stopReason: 'length' | 'stop' | 'eos';
+  /** Given again with the same prompt and options, it gives the same text. */
   readonly seed: number;
+  /** Tokens of the prompt that were read. */
   readonly prefillTokens: number;
+  /** Milliseconds until the first token could be chosen. */
   readonly prefillMs: number;
+  /** Tokens fed back one at a time; the last one generated is not. */
   readonly decodeTokens: number;
+  /** Milliseconds for those. */
   readonly decodeMs: number;
 }
 
 /** The pieces of text as they come; its return value, for those who call `next()` themselves, is the result. */
 export type TextStream = AsyncGenerator<string, GenerationResult, void>;
 
+/** How to score a text. */
 export interface ScoreOptions {
   /** Reset the state before inputs 0, N, 2N, ...; carried through the whole text unless told otherwise. */
   readonly window?: number;
+  /** Ends it within a chunk of the text by throwing its reason. */
   readonly signal?: AbortSignal;
+  /** Called while the text is read, with its tokens. */
   readonly onProgress?: (progress: Progress) => void;
   /** The logits of every token, f32 `[rows, vocabSize]` piece by piece, in order; valid during the call. */
   readonly onLogits?: (start: number, logits: Float32Array) => void | Promise<void>;
 }
 
+/** How well a model predicts a text. `nats / scored` is the mean; its exponential is the perplexity. */
 export interface ScoreResult {
+  /** Of the text. */
   readonly tokens: number;
   /** Tokens that were predicted: all but the first. */
   readonly scored: number;
@@ -103,6 +135,7 @@ export interface ScoreResult {
 
 /** A model that is ready to run, in this thread or in a worker. */
 export interface MambaModel {
+  /** What was loaded, from where, onto what. */
   readonly info: ModelInfo;
   /** Generates text from a prompt (or from token ids), piece by piece. */
   stream(prompt: string | readonly number[], options?: GenerateOptions): TextStream;
@@ -122,7 +155,9 @@ export interface MambaModel {
    * `@mamba-ts/lab`, which draws the report as well. Throws `INSPECT_TEXT`, `INSPECT_MODEL`, `INSPECT_RANGE`.
    */
   inspect(text: string | readonly number[], options?: InspectOptions): Promise<InspectReport>;
+  /** Token ids of a text. Throws `NO_TOKENIZER` where the folder has no tokenizer.json. */
   tokenize(text: string): Promise<number[]>;
+  /** The text of token ids. Throws `NO_TOKENIZER`, and `TOKENIZER_ARGUMENT` for what cannot be an id. */
   detokenize(ids: readonly number[]): Promise<string>;
   /** Bytes in use now. */
   memory(): Promise<MemoryUse>;

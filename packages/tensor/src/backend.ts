@@ -294,18 +294,23 @@ export interface MemoryUse {
 
 /** A place where the ops run, with three lifetimes of memory: weights, state slots, and scratch. */
 export interface Backend extends Ops {
+  /** As `--backend` and errors name it. */
   readonly name: string;
+  /** What runs: which ops are native and which are not. */
   describe(): BackendDescription;
+  /** Bytes in use now, by lifetime. */
   memory(): MemoryUse;
 
   /** Starts loading one parameter whose file holds `dtype`. Throws `OUT_OF_MEMORY` where it does not fit. */
   createWeight(spec: ParameterSpec, dtype: DType): WeightWriter;
+  /** Gives its memory back; the handle is dead from then on. */
   freeWeight(weight: Weight): void;
   /** The values of a vector, row-major, mapped, as a copy: for looking inside. Throws `ROLE` for a matrix. */
   readWeight(weight: Weight): Promise<Float32Array>;
 
   /** A zeroed slot of `length` f32 elements, and of rows of `caches`, of which it has none yet. */
   createSlot(length: number, caches?: readonly CacheField[]): Slot;
+  /** Gives its memory back, rows included; the handle is dead from then on. */
   freeSlot(slot: Slot): void;
   /**
    * Memory for at least `rows` rows; those there are stay where they are. Called before a pass, so that ops never
@@ -314,6 +319,7 @@ export interface Backend extends Ops {
   reserveRows(slot: Slot, rows: number): void;
   /** The block and the first `rows` rows (none where left out), for which memory is reserved. */
   copySlot(from: Slot, to: Slot, rows?: number): void;
+  /** The block as `createSlot` left it: zeros. */
   zeroSlot(slot: Slot): void;
   /** The block, then the first `rows` rows (none where left out). */
   readSlot(slot: Slot, rows?: number): Promise<Float32Array>;

@@ -6,11 +6,13 @@ import { MAX_ID } from './json.ts';
 import { parseTokenizerJson, type TokenizerConfig } from './parse.ts';
 import { createStreamingDecoder, type StreamingDecoder } from './streaming.ts';
 
+/** How a text becomes ids. */
 export interface EncodeOptions {
   /** Let the file's post-processor put its special tokens around the text. Default true, as in Python. */
   readonly addSpecialTokens?: boolean;
 }
 
+/** How ids become a text. */
 export interface DecodeOptions {
   /** Leave out special tokens. Default true, as in Python. */
   readonly skipSpecialTokens?: boolean;

@@ -14,14 +14,17 @@ export interface Contestant {
   operations(length: number): number;
 }
 
+/** What is being measured now. */
 export interface CompareProgress {
   readonly what: 'warm-up' | 'prefill' | 'decode';
   readonly model: string;
+  /** Tokens of the text. */
   readonly length: number;
   /** Share of the planned work, 0 to 1, by predicted time. */
   readonly share: number;
 }
 
+/** What to measure, and for how long. */
 export interface CompareOptions {
   /** Tokens of the texts, ascending. */
   readonly lengths: readonly number[];
@@ -34,6 +37,7 @@ export interface CompareOptions {
   readonly budgetSeconds?: number;
   /** Ends it within one pass of at most `maxChunk` tokens by throwing the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Called before each measurement. */
   readonly onProgress?: (progress: CompareProgress) => void;
   /** Called after each round with what is known so far; `decode_ms` is NaN until the first block of it. */
   readonly onReport?: (report: CompareReport) => void;

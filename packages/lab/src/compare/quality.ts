@@ -2,12 +2,15 @@ import { score } from '@mamba-ts/generate';
 import type { LanguageModel } from '@mamba-ts/layers';
 import type { QualityBucket } from './report.ts';
 
+/** How much of a text to score. */
 export interface QualityOptions {
   /** Tokens of one text, from a fresh state; also where the last bucket ends. */
   readonly window: number;
   /** Tokens to score at most: whole windows from the start of the text. */
   readonly maxTokens: number;
+  /** Ends it within a chunk by throwing its reason. */
   readonly signal?: AbortSignal;
+  /** Share of the tokens, 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
 

@@ -24,6 +24,7 @@ export interface QualityBucket {
   readonly nats_per_token: number;
 }
 
+/** One model of a {@link CompareReport}, in the field names of its JSON. */
 export interface ComparedModel {
   readonly name: string;
   readonly params: number;

@@ -21,6 +21,7 @@ export function timeText(ms: number): string {
   return `${ms >= 9.95 ? ms.toFixed(ms >= 99.5 ? 0 : 1) : ms.toFixed(2)} ms`;
 }
 
+/** A count in words for people: 8,192 as "8,192". */
 export const countText = (count: number): string => count.toLocaleString('en-US');
 
 const list = (items: readonly string[]): string =>

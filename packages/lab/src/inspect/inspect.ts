@@ -13,12 +13,15 @@ export const INSPECT_TOKENS = 512;
 /** Bytes of observed values that one pass over the text may copy: bounds the memory for large models. */
 const COPY_BYTES = 256 * 2 ** 20;
 
+/** What to show of a text. */
 export interface InspectOptions {
   /** The layer whose hidden attention is shown; unless told otherwise the one that chooses most (`selectivity`). */
   readonly layer?: number;
   /** First and last channel of the group that it is the mean of; all unless told otherwise. */
   readonly channels?: readonly [from: number, to: number];
+  /** Ends it within a pass by throwing its reason. */
   readonly signal?: AbortSignal;
+  /** Share of the work, 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
 

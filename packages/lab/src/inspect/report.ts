@@ -1,5 +1,6 @@
 import type { TokenMeasures } from './measures.ts';
 
+/** A token of the text that was looked at. */
 export interface InspectedToken {
   readonly id: number;
   /** Its part of the text; empty where its bytes only begin a character. */

@@ -55,6 +55,7 @@ export interface InspectWords {
   readonly letsOut: string;
 }
 
+/** What a layer does with a text, as sentences: which tokens it lets in, how long it keeps them, what it lets out. */
 export function describeLayer({ tokens }: InspectReport, layer: InspectedLayer): InspectWords {
   const name = (i: number): string => tokenName(tokens[i]!.text);
   const factors = relative(layer.written);

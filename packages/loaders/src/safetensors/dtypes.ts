@@ -29,6 +29,7 @@ export const SAFETENSORS_BITS = {
   U64: 64,
 } as const;
 
+/** An element type of the format, as its header spells it. */
 export type SafetensorsDType = keyof typeof SAFETENSORS_BITS;
 
 /** The element types that weights may have. */

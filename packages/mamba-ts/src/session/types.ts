@@ -3,6 +3,7 @@ import type { GenerateOptions, GenerationResult, Progress } from '../types.ts';
 /** How a session's answers are chosen unless a turn says otherwise. */
 export type SessionSettings = Omit<GenerateOptions, 'signal' | 'onProgress'>;
 
+/** How to take up a saved session. */
 export interface LoadSessionOptions {
   /** In place of the saved ones. */
   readonly settings?: SessionSettings;
@@ -10,6 +11,7 @@ export interface LoadSessionOptions {
   readonly cacheBytes?: number;
 }
 
+/** What a session begins with. */
 export interface SessionOptions {
   /** Text that stands before all turns; `undo` never takes it back. */
   readonly system?: string;
@@ -39,6 +41,7 @@ export interface Turn {
   readonly seed: number | null;
 }
 
+/** An answer, and what it took. */
 export interface SessionResult extends GenerationResult {
   /** Tokens before the answer that did not have to be read, for a state had them. */
   readonly reusedTokens: number;
@@ -47,11 +50,15 @@ export interface SessionResult extends GenerationResult {
 /** The pieces of an answer as they come; the return value is the result. */
 export type SessionStream = AsyncGenerator<string, SessionResult, void>;
 
+/** How to read text without answering. */
 export interface ReadingOptions {
+  /** Ends it within a chunk by throwing its reason. */
   readonly signal?: AbortSignal;
+  /** Called while the text is read, with its tokens. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
+/** What a session holds; sizes in bytes. */
 export interface SessionStats {
   /** Of the whole text. */
   readonly tokens: number;
@@ -69,6 +76,7 @@ export interface SessionStats {
  * Sessions are kept apart: states that one keeps serve only it and its forks.
  */
 export interface Session {
+  /** All turns so far, the oldest first. */
   readonly turns: readonly Turn[];
   /** With the seed that is used. */
   readonly settings: SessionSettings & { readonly seed: number };
@@ -90,6 +98,7 @@ export interface Session {
   save(): Promise<Uint8Array>;
   /** Token ids of the whole text. */
   ids(): Promise<number[]>;
+  /** Its size now. */
   stats(): Promise<SessionStats>;
   /** Gives the state back; with the last of a family of forks, also the states they kept. */
   dispose(): Promise<void>;

@@ -51,6 +51,7 @@ export interface ReferenceBackend extends Backend {
   /** A weight from f64 values in its logical order; `spec.map` is applied. Its `dtype` reads `f32` all the same. */
   loadExact(spec: ParameterSpec, values: Float64Array): Weight;
   writeSlot(slot: Slot, values: FloatArray): void;
+  /** As `readSlot`, without rounding to f32. */
   readSlotExact(slot: Slot, rows?: number): Promise<Float64Array>;
 }
 

@@ -29,12 +29,14 @@ export class Scope {
     this.backend = backend;
   }
 
+  /** A parameter with these values, loaded in uneven pieces; freed by `close`. */
   weight(spec: ParameterSpec, values: Float32Array, dtype: DType = 'f32'): Weight {
     const weight = uploadWeight(this.backend, spec, values, dtype, values.length > 4 ? 3 : 1);
     this.weights.push(weight);
     return weight;
   }
 
+  /** A vector in f32; null for none. */
   vector(name: string, shape: readonly number[], values: Float32Array | null): Weight | null {
     return values === null ? null : this.weight(vector(name, shape), values);
   }
@@ -56,6 +58,7 @@ export class Scope {
     return exact ? exact(x) : this.backend.read(x);
   }
 
+  /** Frees what was loaded, and ends the step. */
   close(): void {
     for (const w of this.weights) this.backend.freeWeight(w);
     this.backend.endStep();

@@ -22,14 +22,17 @@ export class Random {
     return low + Math.floor(this.unit() * (high - low + 1));
   }
 
+  /** A number in [low, high). */
   uniform(low: number, high: number): number {
     return low + (high - low) * this.unit();
   }
 
+  /** True with a probability in 0 to 1. */
   chance(probability: number): boolean {
     return this.unit() < probability;
   }
 
+  /** One of the choices, each as likely; there must be one. */
   pick<T>(choices: readonly T[]): T {
     return choices[this.integer(0, choices.length - 1)]!;
   }

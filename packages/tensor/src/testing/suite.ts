@@ -9,11 +9,23 @@ import { firstDifference, TOLERANCES } from './tolerance.ts';
 
 /** What the suite needs of a test runner; vitest's own exports fit. Passed in, so that this package needs none. */
 export interface TestApi {
+  /** A group of tests; `body` runs at once. */
   describe(name: string, body: () => void): unknown;
+  /** One test; it fails where `body` rejects. */
   test(name: string, body: () => Promise<void>): unknown;
-  expect(value: unknown, message?: string): { toBe(expected: unknown): void; toEqual(expected: unknown): void };
+  /** What a value must be; both throw. `message` names what is compared. */
+  expect(
+    value: unknown,
+    message?: string,
+  ): {
+    /** By `Object.is`. */
+    toBe(expected: unknown): void;
+    /** By structure. */
+    toEqual(expected: unknown): void;
+  };
 }
 
+/** Which backend is tested, and how much. */
 export interface ConformanceOptions {
   /** Names the backend in the titles. */
   readonly name: string;
