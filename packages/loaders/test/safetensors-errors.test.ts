@@ -247,6 +247,17 @@ test.each<[what: string, run: () => Promise<unknown>, code: string, message: str
     { file: 't.safetensors', tensor: 'a', expected: 4, found: 8 },
   ],
   [
+    'a span of another size further on',
+    () =>
+      open(
+        '{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,9]}}',
+        9,
+      ),
+    'SAFETENSORS_SPAN',
+    't.safetensors: tensor "b": shape [4] of U8 takes 4 bytes, but data_offsets [4, 9] span 5',
+    { file: 't.safetensors', tensor: 'b', expected: 4, found: 5 },
+  ],
+  [
     'half a byte',
     () => open(one({ dtype: '"F4"', offsets: '[0,1]' }), 1),
     'SAFETENSORS_SPAN',

@@ -43,6 +43,35 @@ test('the header ends on a multiple of 8, at all lengths of names', async () => 
   }
 });
 
+test('tensors of one dtype are in the order of their names, byte by byte, a beginning before the whole', async () => {
+  const named = ['ab', 'b', 'abc', 'aa', 'a', 'B', 'ac'].map((name) => ({
+    name,
+    dtype: 'f32' as const,
+    shape: [1],
+    data: pattern(4),
+  }));
+  const { tensors } = await openSafetensors(memorySource('t', await file(named)));
+  expect([...tensors.keys()]).toEqual(['B', 'a', 'aa', 'ab', 'abc', 'ac', 'b']);
+});
+
+test('what is just allowed is written: 32 axes, 32,768 tensors', async () => {
+  await file([{ name: 'a', dtype: 'f32', shape: Array(32).fill(1), data: pattern(4) }]);
+  const empty = (count: number): TensorToWrite[] =>
+    Array.from({ length: count }, (_, i) => ({ name: `${i}`, dtype: 'f32', shape: [0], data: pattern(0) }));
+  expect((await openSafetensors(memorySource('t', await file(empty(32_768))))).tensors.size).toBe(32_768);
+  expect(await codeOf(() => file(empty(32_769)))).toBe('SAFETENSORS_LIMIT');
+});
+
+test('an empty tensor is no piece', async () => {
+  const sizes: number[] = [];
+  const tensors: TensorToWrite[] = [
+    { name: 'a', dtype: 'f32', shape: [0], data: pattern(0) },
+    { name: 'b', dtype: 'f32', shape: [1], data: pattern(4) },
+  ];
+  for await (const piece of writeSafetensors(tensors)) sizes.push(piece.length);
+  expect(sizes.slice(1)).toEqual([4]);
+});
+
 test('data may come in pieces of any size', async () => {
   async function* pieces() {
     yield pattern(40).subarray(0, 1);
@@ -64,11 +93,24 @@ test('what cannot be written is refused before the first byte', async () => {
   expect(await refused({ shape: [-1] })).toBe('TENSOR_SHAPE');
   expect(await refused({ shape: [0.5, 2] })).toBe('TENSOR_SHAPE');
   expect(await refused({ shape: [2 ** 40, 2 ** 40] })).toBe('TENSOR_SHAPE');
+  expect(await refused({ shape: [2 ** 51] })).toBe('TENSOR_SHAPE');
   expect(await refused({ shape: Array(33).fill(1) })).toBe('TENSOR_SHAPE');
   expect(await refused({ shape: [2] })).toBe('TENSOR_SIZE');
   expect(await codeOf(() => writeSafetensors([a], { k: '\udc00' }))).toBe('METADATA');
   expect(await codeOf(() => writeSafetensors([a], { k: 1 as unknown as string }))).toBe('METADATA');
-  expect(await codeOf(() => writeSafetensors([a], { k: 'x'.repeat(100_000_000) }))).toBe('SAFETENSORS_LIMIT');
+});
+
+test('pieces without end are ended once they are too many', async () => {
+  let asked = 0;
+  async function* endless() {
+    while (true) {
+      asked++;
+      yield pattern(4);
+    }
+  }
+  const stream = writeSafetensors([{ name: 'a', dtype: 'f32', shape: [2], data: endless() }]);
+  expect(await codeOf(() => join(stream))).toBe('TENSOR_SIZE');
+  expect(asked).toBe(3);
 });
 
 test('pieces that do not add up to the shape end the stream', async () => {
