@@ -72,7 +72,7 @@ export interface GeneratedToken {
 /** What a generation ended with; the return value of the iterator. */
 export interface GenerationResult {
   /**
-   * `length`: maxTokens reached. `stop`: `stopWhen` said so, or a stop string was found. `eos`: an end-of-sequence id,
+   * `length`: maxTokens reached, or the model's context is full. `stop`: `stopWhen` said so, or a stop string was found. `eos`: an end-of-sequence id,
    * the model's or one of `stopIds`, was chosen.
    */
   readonly stopReason: 'length' | 'stop' | 'eos';
@@ -210,6 +210,7 @@ async function* run(
       if (ids.length > 0) {
         await pause();
         signal?.throwIfAborted();
+        if (state.position >= (model.contextLength ?? Number.POSITIVE_INFINITY)) break;
         fed[0] = ids.at(-1)!;
         logits = await model.forward(fed, state, 'last');
         decodeTokens++;

@@ -34,6 +34,8 @@ export interface LanguageModel {
   readonly eosTokenIds: readonly number[];
   /** What an empty prompt starts from, where the config names it. */
   readonly bosTokenId: number | null;
+  /** The most tokens of a text, of a Transformer; null or left out for no limit. */
+  readonly contextLength?: number | null;
   /** Most ids in one forward call; longer texts are fed in pieces. */
   readonly maxChunk: number;
   /** A state before any token. */
