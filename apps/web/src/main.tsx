@@ -3,6 +3,7 @@ import { App } from './app.tsx';
 import './styles/base.css';
 import './styles/controls.css';
 import './styles/playground.css';
+import './styles/compare.css';
 
 render(<App />, document.getElementById('app')!);
 

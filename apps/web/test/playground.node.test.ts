@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,11 +6,11 @@ import { modelUrl } from '@mamba-ts/model-shakespeare';
 import { fromPretrained } from 'mamba-ts/node';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectAccessible } from './accessible.ts';
 import { type Site, startSite } from './site.ts';
 
 // `npm test` names the browser; where there is none it has said so loudly.
 const chromium = process.env.MAMBA_CHROMIUM;
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const fixture = (name: string): string => fileURLToPath(new URL(`../../../fixtures/${name}`, import.meta.url));
 
 const writtenBy = (page: Page) => page.locator('#written').textContent();
@@ -160,18 +158,7 @@ describe.skipIf(!chromium)('the playground in Chromium', () => {
     ['narrow and dark', { viewport: { width: 360, height: 740 }, colorScheme: 'dark' }],
   ] as const)('axe finds no violation, and nothing is wider than the page: %s', async (_, options) => {
     const { page } = await site.open(options);
-    const check = async (): Promise<void> => {
-      // As the debugger does it: the page's policy forbids foreign scripts.
-      await page.evaluate(axe);
-      const violations = await page.evaluate(async () => {
-        const { axe } = window as unknown as {
-          axe: { run(): Promise<{ violations: { id: string; nodes: unknown[] }[] }> };
-        };
-        return (await axe.run()).violations;
-      });
-      expect(violations.map(({ id, nodes }) => ({ id, nodes }))).toEqual([]);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
-    };
+    const check = () => expectAccessible(page);
     await check();
     await set(page, { length: 400, seed: 1 });
     await write(page);

@@ -1,5 +1,5 @@
 export type { CompareOptions, CompareProgress, Contestant } from './compare/compare.ts';
-export { compare } from './compare/compare.ts';
+export { compare, contestantOf } from './compare/compare.ts';
 export { compareCsv } from './compare/csv.ts';
 export { compareSvg } from './compare/figure.ts';
 export { compareHtml } from './compare/html.ts';

@@ -7,6 +7,7 @@ import {
   compareCsv,
   compareHtml,
   compareSvg,
+  contestantOf,
   countText,
   describeComparison,
   qualityByPosition,
@@ -38,13 +39,6 @@ interface CompareOptions {
 /** Tokens of the text whose quality is measured at most: some minutes for a small model. */
 const QUALITY_TOKENS = 32_768;
 
-function contestant(name: string, model: LoadedLanguageModel): Contestant {
-  const { parameters, weightBytes } = model.summary();
-  const { contextLength } = model;
-  const operations = (length: number): number => model.operations(length);
-  return { name, model, params: parameters, weightBytes, contextLength, operations };
-}
-
 /** `mamba compare`: several models, measured in turn on texts of growing length. */
 export async function compareModels(options: CompareOptions): Promise<void> {
   if (options.models === undefined && options.random === undefined)
@@ -60,12 +54,12 @@ export async function compareModels(options: CompareOptions): Promise<void> {
       for (const name of options.random ?? []) {
         const model = await loadBare({ random: name, dtype: options.dtype, backend: options.backend }, signal);
         loaded.push(model);
-        contestants.push(contestant(name, model));
+        contestants.push(contestantOf(name, model));
       }
       for (const name of options.models ?? []) {
         const model = await loadBare({ model: name, dtype: options.dtype, backend: options.backend }, signal);
         loaded.push(model);
-        contestants.push(contestant(name, model));
+        contestants.push(contestantOf(name, model));
       }
       let report = await compare(contestants, {
         lengths: options.lengths,

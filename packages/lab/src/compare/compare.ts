@@ -1,4 +1,4 @@
-import type { LanguageModel, State } from '@mamba-ts/layers';
+import type { LanguageModel, LoadedLanguageModel, State } from '@mamba-ts/layers';
 import { MambaError } from '@mamba-ts/tensor';
 import { type ComparedModel, type ComparePoint, type CompareReport, exponent, median, powerLaw } from './report.ts';
 
@@ -12,6 +12,14 @@ export interface Contestant {
   readonly contextLength?: number | null;
   /** Floating-point operations to read a text of `length` tokens from a fresh state. */
   operations(length: number): number;
+}
+
+/** A loaded model as it stands. */
+export function contestantOf(name: string, model: LoadedLanguageModel): Contestant {
+  const { parameters, weightBytes } = model.summary();
+  const { contextLength } = model;
+  const operations = (length: number): number => model.operations(length);
+  return { name, model, params: parameters, weightBytes, contextLength, operations };
 }
 
 /** What is being measured now. */
