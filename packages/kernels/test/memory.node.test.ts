@@ -1,5 +1,5 @@
 import { createWasmBackend } from '@mamba-ts/kernels';
-import { type Backend, isMambaError, matrix, type Slot, vector } from '@mamba-ts/tensor';
+import { type Backend, isMambaError, matrix, reshape, type Slot, vector } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { uploadWeight } from '@mamba-ts/tensor/testing';
 import { describe, expect, test } from 'vitest';
@@ -20,15 +20,20 @@ async function exercise(backend: Backend): Promise<number[]> {
     values(channels * states, 3),
   );
   const norm = uploadWeight(backend, vector('norm', [channels]), values(channels, 4));
-  const slot = backend.createSlot(channels * (states + 3));
-  const segments = [{ start: 0, length: tokens, slot, reset: false }];
+  const cache = { name: 'cache', heads: 2, width: 12, offset: 0 };
+  const slot = backend.createSlot(channels * (states + 3), [cache]);
+  backend.reserveRows(slot, 70);
+  const segments = [{ start: 0, length: tokens, slot, reset: false, position: 65 }];
   const x = backend.rmsNorm(backend.embedding(Int32Array.of(1, 5, 9, 2, 70), w), norm, 1e-5);
   const conv = backend.causalConv1d(x, taps, null, 'silu', { name: 'conv', shape: [channels, 3], offset: 0 }, segments);
   const BC = backend.upload(values(tokens * states, 5), [tokens, states]);
   const h = { name: 'h', shape: [channels, states], offset: 3 * channels };
   const y = backend.selectiveScan(conv, x, A, BC, BC, norm, x, norm, true, h, segments);
-  const logits = backend.logits(backend.add(x, y), w, Int32Array.of(0, 4), 70);
-  const out = [...(await backend.read(logits)), ...(await backend.readSlot(slot))];
+  const heads = reshape(backend.layerNorm(backend.gelu(y, 'erf'), norm, norm, 1e-5), 2 * tokens, 12);
+  const turned = backend.rope(heads, Float64Array.of(1, 0.1), 'halves', segments);
+  const seen = reshape(backend.attention(turned, turned, heads, 0.3, cache, segments), tokens, channels);
+  const logits = backend.logits(backend.add(x, seen), w, Int32Array.of(0, 4), 70);
+  const out = [...(await backend.read(logits)), ...(await backend.readSlot(slot, 70))];
   backend.endStep();
   for (const weight of [w, taps, A, norm]) backend.freeWeight(weight);
   backend.freeSlot(slot);
@@ -60,6 +65,13 @@ describe.each(BUILDS)('wasm-%s', (build) => {
     expect(codeOf(() => backend.createWeight(matrix('large', [2 ** 14, 2 ** 16]), 'f32'))).toBe('OUT_OF_MEMORY');
     backend.freeSlot(blocks.pop()!);
     expect(await exercise(backend)).toEqual(low);
+    const grown = backend.createSlot(1, [{ name: 'wide', heads: 1, width: 4096, offset: 0 }]);
+    backend.writeSlot(grown, new Float32Array(1 + 8192).fill(7));
+    const before = [grown.rows, grown.bytes, backend.memory().state];
+    expect(codeOf(() => backend.reserveRows(grown, 100_000))).toBe('OUT_OF_MEMORY');
+    expect([grown.rows, grown.bytes, backend.memory().state]).toEqual(before);
+    expect((await backend.readSlot(grown, 1)).every((value) => value === 7)).toBe(true);
+    backend.freeSlot(grown);
     for (const slot of blocks) backend.freeSlot(slot);
     expect(backend.memory()).toMatchObject({ weights: 0, state: 0, scratch: 0 });
     backend.dispose();
