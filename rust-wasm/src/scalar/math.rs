@@ -36,7 +36,7 @@ pub fn erf(x: f32) -> f32 {
 pub const ERF_P: f32 = 0.327_591_1;
 pub const ERF_A: [f32; 5] = [0.254_829_6, -0.284_496_74, 1.421_413_8, -1.453_152_1, 1.061_405_4];
 /// 2 sqrt(2 / pi), and that times 0.044715: the two terms of the tanh form's argument, twice.
-pub const GELU_TANH: [f32; 2] = [1.595_769_1, 0.071_354_82];
+pub const GELU_TANH: [f32; 2] = [1.595_769_2, 0.071_354_82];
 
 /// x / 2 (1 + erf(x / sqrt 2)), or its tanh form: (1 + tanh u) / 2 = 1 / (1 + e^-2u).
 pub fn gelu(x: f32, tanh: bool) -> f32 {
