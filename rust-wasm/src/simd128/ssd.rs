@@ -1,9 +1,11 @@
 //! Pseudocode: `scalar/ssd.rs`. Departures:
 //!
 //! 1. Blocks of [`BLOCK`] tokens. For each block and group, B and C are packed once for all heads of the group.
-//! 2. For each head the step sizes d, the decays and d x are computed first; `recurrence.rs` does the rest.
+//! 2. For each head the step sizes d, the decays and d x are computed first. Whole blocks of finite numbers then go through
+//!    the matrix form of `chunk.rs`; others, rests of a block and odd sizes through `recurrence.rs`.
 //! 3. The skip comes last, over whole rows of y.
 
+use super::chunk::{self, Chunk};
 use super::math::{growth, softplus};
 use super::recurrence::{self, pack_row, panels_len, sums_len, BLOCK};
 use crate::lanes::F32x4;
@@ -11,7 +13,7 @@ use crate::scalar::ssd::{skip, Ssd};
 
 /// f32 of working memory that [`ssd`] needs.
 pub fn scratch_len(width: usize, states: usize) -> usize {
-    2 * panels_len(1, states) + sums_len(1) + BLOCK * width + 2 * BLOCK
+    2 * panels_len(1, states) + sums_len(1) + BLOCK * width + 2 * BLOCK + BLOCK * BLOCK + chunk::work_len(width)
 }
 
 /// See [`crate::scalar::ssd::ssd`].
@@ -24,14 +26,25 @@ pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
     let steps = sums.add(sums_len(1));
     let decays = steps.add(BLOCK);
     let dx = decays.add(BLOCK);
+    let g = dx.add(BLOCK * s.width);
+    let work = g.add(BLOCK * BLOCK);
     let per_group = s.heads / s.groups;
     let channels = s.heads * s.width;
+    let units = s.width.is_multiple_of(chunk::UNIT) && s.states.is_multiple_of(chunk::UNIT);
+    let whole = s.tokens >= BLOCK && units && finite(s.state, channels * s.states);
     for t0 in (0..s.tokens).step_by(BLOCK) {
         let tokens = BLOCK.min(s.tokens - t0);
         for group in 0..s.groups {
+            let b_rows = s.b.add(t0 * s.b_stride + group * s.states);
+            let c_rows = s.c.add(t0 * s.c_stride + group * s.states);
             for t in 0..tokens {
-                pack_row(s.b.add((t0 + t) * s.b_stride + group * s.states), b, tokens, 1, t, 0, s.states);
-                pack_row(s.c.add((t0 + t) * s.c_stride + group * s.states), c, tokens, 1, t, 0, s.states);
+                pack_row(b_rows.add(t * s.b_stride), b, tokens, 1, t, 0, s.states);
+                pack_row(c_rows.add(t * s.c_stride), c, tokens, 1, t, 0, s.states);
+            }
+            let panels = panels_len(1, s.states);
+            let whole = whole && tokens == BLOCK && finite(b, panels) && finite(c, panels);
+            if whole {
+                chunk::products(b_rows, s.b_stride, c_rows, s.c_stride, s.states, g);
             }
             for h in group * per_group..(group + 1) * per_group {
                 step_sizes(s, t0, tokens, h, steps, decays);
@@ -39,13 +52,33 @@ pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
                     let x = s.x.add((t0 + t) * s.x_stride + h * s.width);
                     scale(*steps.add(t), x, dx.add(t * s.width), s.width);
                 }
+                let state = s.state.add(h * s.width * s.states);
+                let y = s.y.add(t0 * channels + h * s.width);
+                if whole && (0..BLOCK).all(|t| *decays.add(t) <= 1.0) && finite(dx, BLOCK * s.width) {
+                    let chunk = Chunk {
+                        a: decays,
+                        x: dx,
+                        b,
+                        c: c_rows,
+                        c_stride: s.c_stride,
+                        g,
+                        state,
+                        y,
+                        y_stride: channels,
+                        work,
+                        width: s.width,
+                        states: s.states,
+                    };
+                    chunk::advance(&chunk);
+                    continue;
+                }
                 recurrence::advance(&recurrence::Block {
                     a: decays,
                     x: dx,
                     k: b,
                     q: c,
-                    state: s.state.add(h * s.width * s.states),
-                    y: s.y.add(t0 * channels + h * s.width),
+                    state,
+                    y,
                     y_stride: channels,
                     y_rank: 0,
                     sums,
@@ -66,6 +99,15 @@ pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
             }
         }
     }
+}
+
+/// Whether all of `count` f32, a multiple of 4, are finite.
+unsafe fn finite(p: *const f32, count: usize) -> bool {
+    let mut largest = F32x4::splat(0.0);
+    for i in (0..count).step_by(4) {
+        largest = largest.larger_magnitude(F32x4::load(p.add(i)));
+    }
+    largest.all_lt(F32x4::splat(f32::INFINITY))
 }
 
 /// d and exp(d A) of one head, four tokens at a time; both arrays have room for a multiple of 4.
@@ -106,8 +148,8 @@ mod tests {
     #[test]
     fn simd_equals_scalar_within_1e_5() {
         for states in [1, 4, 7, 8, 13, 24] {
-            for (heads, groups, width) in [(1, 1, 1), (4, 2, 4), (6, 3, 7)] {
-                for tokens in [1, 3, BLOCK, BLOCK + 1] {
+            for (heads, groups, width) in [(1, 1, 1), (4, 2, 4), (6, 3, 7), (4, 2, 8)] {
+                for tokens in [1, 3, BLOCK, BLOCK + 1, 2 * BLOCK] {
                     let value = |i: usize| ((i * 53 + 7) % 97) as f32 / 48.0 - 1.0;
                     let v: Vec<f32> = (0..9000).map(value).collect();
                     let a: Vec<f32> = (0..heads).map(|h| -0.1 - h as f32).collect();

@@ -137,7 +137,7 @@ export const EDGE_CASES: Readonly<Record<OpName, (random: Random) => Generator<O
   *ssd(random) {
     for (const states of [...STATE_SIZES, 7, 8, 9, 20]) {
       for (const length of [0, 1, 2, CHUNK / 2, CHUNK / 2 + 1, CHUNK + 1]) {
-        for (const width of [1, 3, 4, 9]) {
+        for (const width of [1, 3, 4, 8, 9]) {
           const heads = width === 4 ? 4 : 6;
           yield ssdCase(random, {
             heads,
@@ -264,6 +264,8 @@ export function extremeScans(random: Random): SequenceCase[] {
   const ssds = STATE_SIZES.map((states) =>
     ssdCase(random, { ...SSD, states, limit: NO_LIMIT, sequences: [{ length: 30 }], packed: false, extremes: true }),
   );
+  const long = { ...SSD, width: 8, states: 16, limit: NO_LIMIT, packed: false, extremes: true };
+  ssds.push(ssdCase(random, { ...long, sequences: [{ length: CHUNK + 6 }] }));
   const scans = STATE_SIZES.map((states) =>
     scanCase(random, {
       channels: 7,

@@ -137,17 +137,19 @@ export const RANDOM_CASES: Readonly<Record<OpName, (random: Random) => OpCase>> 
   ssd: (random) => {
     const extremes = random.chance(0.3);
     const groups = random.integer(1, 3);
+    // Long enough, and of sizes, for forms that take many tokens at once.
+    const long = random.chance(0.2);
     return servedAtRandom(
       random,
       ssdCase(random, {
         heads: groups * random.integer(1, 3),
-        width: random.pick([1, 2, 3, 4, 5, 8, 9]),
-        states: random.pick([1, 2, 3, 4, 5, 8, 11, 12, 15, 16, 17, 20]),
+        width: random.pick(long ? [8, 16] : [1, 2, 3, 4, 5, 8, 9]),
+        states: random.pick(long ? [8, 16, 24] : [1, 2, 3, 4, 5, 8, 11, 12, 15, 16, 17, 20]),
         groups,
         skip: random.pick(['none', 'head', 'channel']),
         bias: random.chance(0.7),
         limit: random.chance(0.3) ? [0.25, 0.75] : [0, Number.POSITIVE_INFINITY],
-        sequences: sequencesOf(random),
+        sequences: long ? [{ length: random.integer(30, 70) }] : sequencesOf(random),
         packed: random.chance(0.5),
         extremes,
         poisoned: extremes ? 0 : POISONED,
