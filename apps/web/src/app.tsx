@@ -5,12 +5,14 @@ import { DropTarget } from './components/drop-target.tsx';
 import { Header } from './components/header.tsx';
 import { openEmbedded } from './model.ts';
 import { HeadToHead } from './pages/compare/head-to-head.tsx';
+import { Inside } from './pages/inside/inside.tsx';
 import { Playground } from './pages/playground/playground.tsx';
 
 /** The pages, by the fragment of their address. The first is where a visitor starts. */
 export const pages: readonly { readonly hash: string; readonly title: string; readonly page: FunctionComponent }[] = [
   { hash: '', title: 'Playground', page: Playground },
   { hash: 'head-to-head', title: 'Head to head', page: HeadToHead },
+  { hash: 'inside', title: 'Inside', page: Inside },
 ];
 
 const route = signal(location.hash.replace(/^#\/?/, ''));

@@ -1,4 +1,5 @@
 // What the browser's and Node's entry have in common.
+export type { InspectOptions, InspectReport } from '@mamba-ts/lab';
 export type { LanguageModel, State } from '@mamba-ts/layers';
 export { supportedModelTypes } from '@mamba-ts/layers';
 export { type BackendDescription, isMambaError, MambaError, type MemoryUse } from '@mamba-ts/tensor';

@@ -4,5 +4,6 @@ export * from './check-cache.ts';
 export * from './check-ssm.ts';
 export * from './dtype.ts';
 export * from './errors.ts';
+export { silu, softplus } from './reference/ops/scalar.ts';
 export * from './tensor.ts';
 export * from './weights.ts';

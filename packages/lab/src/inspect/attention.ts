@@ -1,4 +1,4 @@
-import { silu } from '@mamba-ts/tensor/reference';
+import { silu } from '@mamba-ts/tensor';
 import { groupOf, type Recurrence } from './recurrence.ts';
 
 /**

@@ -11,7 +11,7 @@ export const inspectStyles: string = `${Array.from(
 .shaded { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 1.02rem/1.75 var(--text); }
 .shaded span { padding: 0.12em 0; border-radius: 2px; }
 .shaded [class], .scale [class] { background: color-mix(in srgb, var(--heat) var(--part), transparent); }
-.shaded i { color: var(--ink-soft); font-style: normal; font-size: 0.8em; }
+.shaded i { font-style: normal; font-size: 0.8em; }
 .heatmap { display: block; width: 100%; height: auto; font: 10.5px var(--ui); }
 .heatmap text { fill: var(--ink-soft); }
 .heatmap .ground { fill: color-mix(in srgb, var(--line) 35%, transparent); }

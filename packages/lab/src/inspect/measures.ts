@@ -1,4 +1,4 @@
-import { silu } from '@mamba-ts/tensor/reference';
+import { silu } from '@mamba-ts/tensor';
 import { groupOf, type Recurrence } from './recurrence.ts';
 
 /** What a layer did with each token; every array has one number per token. */

@@ -1,6 +1,5 @@
 import type { Observed } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
-import { softplus } from '@mamba-ts/tensor/reference';
+import { MambaError, softplus } from '@mamba-ts/tensor';
 
 /**
  * One layer's recurrence over a text in one form for Mamba-1 and Mamba-2, as numbers. H heads of P channels and N states,
