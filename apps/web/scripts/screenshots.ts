@@ -43,6 +43,15 @@ await generating.waitForTimeout(4000);
 await picture(generating, 'generating');
 await generating.context().close();
 
+const inside = (await site.open({ viewport: { width: 1280, height: 1500 }, colorScheme: 'light' })).page;
+await inside.getByRole('link', { name: 'Inside' }).click();
+await inside.getByRole('button', { name: 'Look inside' }).click();
+await inside.getByRole('img', { name: /^Hidden attention/ }).waitFor();
+await picture(inside, 'inside');
+await inside.getByRole('region', { name: 'Who reads whom' }).evaluate((element) => element.scrollIntoView());
+await picture(inside, 'inside-attention');
+await inside.context().close();
+
 const failing = (await site.open({ viewport: { width: 1280, height: 1000 }, colorScheme: 'light' })).page;
 const parent = await mkdtemp(join(tmpdir(), 'mamba-'));
 const broken = join(parent, 'bert-base');

@@ -70,6 +70,13 @@ describe('inspect', () => {
     expect((await ask([1])).tokens).toEqual([{ id: 1, text: '' }]);
   });
 
+  test('a Transformer has no selective state, and is told so', async () => {
+    const other = await loadFixtureModel('gpt_neox/plain', backend);
+    const asked = inspect(other, [1, 2], { name: 'm', texts: [] });
+    await expect(asked).rejects.toMatchObject({ code: 'INSPECT_MODEL' });
+    other.dispose();
+  });
+
   test('an aborted signal ends it with its reason and leaves no state behind; progress ends at 1', async () => {
     const reason = new Error('enough');
     const controller = new AbortController();

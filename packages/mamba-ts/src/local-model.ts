@@ -1,5 +1,5 @@
 import { generateText, score } from '@mamba-ts/generate';
-import type { InspectOptions, InspectReport } from '@mamba-ts/lab';
+import { type InspectOptions, type InspectReport, inspect } from '@mamba-ts/lab';
 import { type ConfigJson, findArchitecture, type LoadedLanguageModel, loadLanguageModel } from '@mamba-ts/layers';
 import type { OpenedModel } from '@mamba-ts/loaders';
 import { type Backend, MambaError, type MemoryUse } from '@mamba-ts/tensor';
@@ -83,8 +83,6 @@ export class LocalModel implements MambaModel {
     const ids = typeof text === 'string' ? this.tokenizer.encode(text) : text;
     const decoder = this.#tokenizer?.createDecoder();
     const texts = ids.map((id) => decoder?.push(id) ?? `#${id}`);
-    // Few programs look inside: the others do not load what it takes.
-    const { inspect } = await import('@mamba-ts/lab');
     return inspect(this.languageModel, ids, { name: this.info.name, texts }, options);
   }
 

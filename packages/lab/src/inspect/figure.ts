@@ -43,7 +43,6 @@ export interface Heatmap {
 }
 
 const GUTTER = 72;
-const FOOT = 68;
 /** Above the first row, for its name. */
 const TOP = 6;
 const short = (name: string): string => (name.length > 10 ? `${name.slice(0, 9)}…` : name);
@@ -61,6 +60,8 @@ export function heatmapSvg({ levels, label, columns, rows, cell: [width, height]
   const [w, h] = [columns.length * width, rows.length * height];
   const every = (size: number, distance: number): number => Math.max(1, Math.ceil(distance / size));
   const [stepX, stepY] = [every(width, 14), every(height, 12)];
+  const letters = Math.max(1, ...columns.map((name) => Math.min(10, name.length)));
+  const foot = 6.4 * letters + 12;
   const below = columns.flatMap((name, i) =>
     i % stepX === 0
       ? `<text transform="translate(${(GUTTER + (i + 0.5) * width + 4).toFixed(1)} ${h + TOP + 6}) rotate(-90)" text-anchor="end">${escapeXml(short(name))}</text>`
@@ -72,7 +73,7 @@ export function heatmapSvg({ levels, label, columns, rows, cell: [width, height]
       : [],
   );
   return (
-    `<svg class="heatmap" viewBox="0 0 ${(GUTTER + w).toFixed(1)} ${(h + TOP + FOOT).toFixed(1)}" role="img" aria-label="${escapeXml(label)}">` +
+    `<svg class="heatmap" viewBox="0 0 ${(GUTTER + w).toFixed(1)} ${(h + TOP + foot).toFixed(1)}" role="img" aria-label="${escapeXml(label)}">` +
     `<rect class="ground" x="${GUTTER}" y="${TOP}" width="${w.toFixed(1)}" height="${h.toFixed(1)}"/>` +
     `<g transform="translate(${GUTTER} ${TOP}) scale(${width} ${height})" shape-rendering="crispEdges">` +
     paths.map((d, i) => (d === '' ? '' : `<path class="l${i}" d="${d}"/>`)).join('') +

@@ -12,6 +12,7 @@ export const inspectStyles: string = `${Array.from(
 .shaded span { padding: 0.12em 0; border-radius: 2px; }
 .shaded [class], .scale [class] { background: color-mix(in srgb, var(--heat) var(--part), transparent); }
 .shaded i { font-style: normal; font-size: 0.8em; }
+.wide { overflow-x: auto; } .wide .heatmap { min-width: 40rem; }
 .heatmap { display: block; width: 100%; height: auto; font: 10.5px var(--ui); }
 .heatmap text { fill: var(--ink-soft); }
 .heatmap .ground { fill: color-mix(in srgb, var(--line) 35%, transparent); }

@@ -44,13 +44,13 @@ export function layersView(report: InspectReport): InspectView {
     finding:
       `Layer ${choosiest.layer} chooses most: it wrote ${tokenName(tokens[strongest]!.text)} ` +
       `${timesText(top[strongest]!)} as strongly as its average token.`,
-    picture: heatmapSvg({
+    picture: `<div class="wide" role="region" aria-label="Layers and tokens" tabindex="0">${heatmapSvg({
       levels: factors.map((row) => row.map((factor) => level(factor, 0.5, 3))),
       label: 'How strongly each layer wrote each token',
       columns: tokens.map(({ text }) => plainName(text)),
       rows: layers.map(({ layer }) => `layer ${layer}`),
       cell: [Math.max(1, Math.min(24, 960 / tokens.length)), Math.max(4, Math.min(22, 400 / layers.length))],
-    }),
+    })}</div>`,
     without: null,
     scale: ['half the average', '3 times the average'],
     map: true,

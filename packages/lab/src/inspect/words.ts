@@ -111,11 +111,17 @@ export function rowShares(matrix: readonly (readonly number[])[]): number[][] {
 export function describeAttention({ tokens, attention }: InspectReport): string {
   const shares = rowShares(attention.matrix);
   const own = mean(shares.map((row, t) => row[t]!));
-  const drawn = tokens.map((_, s) => shares.slice(s + 1).reduce((sum, row) => sum + row[s]!, 0));
-  const most = strongest(tokens, drawn, 1)[0]!;
-  const before =
-    drawn[most]! > 0 ? ` Of what came before, later tokens draw most on ${tokenName(tokens[most]!.text)}.` : '';
-  return `On average ${percentText(own)} of what a token reads is what it has just written itself.${before}`;
+  const without = rowShares(attention.time_invariant.matrix);
+  // Early tokens have more readers and late ones nearer ones; without selection it is the same, so the excess counts.
+  const excess = tokens.map((_, s) =>
+    shares.slice(s + 1).reduce((sum, row, i) => sum + row[s]! - without[s + 1 + i]![s]!, 0),
+  );
+  const most = strongest(tokens, excess, 3).filter((s) => excess[s]! > 0);
+  const read =
+    most.length > 0
+      ? ` More than distance explains, later tokens draw on ${list(most.map((s) => tokenName(tokens[s]!.text)))}.`
+      : '';
+  return `On average ${percentText(own)} of what a token reads is what it has just written itself.${read}`;
 }
 
 /** The whole text in one paragraph. */
