@@ -47,6 +47,7 @@ describe.skipIf(!chromium)('the page Inside in Chromium', () => {
     const average = written.reduce((sum, value) => sum + value) / written.length;
     expect(await lets.textContent()).toContain(`${(Math.max(...written) / average).toFixed(1)} times the average`);
     await page.getByText(/^The figures of layer/).click();
+    await page.locator('.figures table').waitFor();
     expect(await page.locator('.figures tbody tr').count()).toBe(written.length);
     expect(errors).toEqual([]);
     await page.context().close();
