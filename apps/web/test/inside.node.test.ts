@@ -3,7 +3,7 @@ import { modelUrl } from '@mamba-ts/model-shakespeare';
 import { fromPretrained } from 'mamba-ts/node';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectAccessible } from './axe.ts';
+import { expectAccessible } from './accessible.ts';
 import { type Site, startSite } from './site.ts';
 
 // `npm test` names the browser; where there is none it has said so loudly.
