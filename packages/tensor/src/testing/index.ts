@@ -3,6 +3,6 @@ export { codeOf } from './contract.ts';
 export { CHUNK, EDGE_CASES, STATE_SIZES, WIDTHS } from './edge-cases.ts';
 export { Random } from './random.ts';
 export { RANDOM_CASES } from './random-cases.ts';
-export { type ConformanceOptions, checkCase, conformanceSuite, type TestApi } from './suite.ts';
+export { type ConformanceOptions, checkCase, conformanceSuite, type Expectation, type TestApi } from './suite.ts';
 export { firstDifference, TINY, TOLERANCES } from './tolerance.ts';
 export { encode, uploadWeight } from './weights.ts';

@@ -7,22 +7,22 @@ import { Random } from './random.ts';
 import { RANDOM_CASES } from './random-cases.ts';
 import { firstDifference, TOLERANCES } from './tolerance.ts';
 
+/** What a value must be; both throw where it is not. */
+export interface Expectation {
+  /** By `Object.is`. */
+  toBe(expected: unknown): void;
+  /** By structure. */
+  toEqual(expected: unknown): void;
+}
+
 /** What the suite needs of a test runner; vitest's own exports fit. Passed in, so that this package needs none. */
 export interface TestApi {
   /** A group of tests; `body` runs at once. */
   describe(name: string, body: () => void): unknown;
   /** One test; it fails where `body` rejects. */
   test(name: string, body: () => Promise<void>): unknown;
-  /** What a value must be; both throw. `message` names what is compared. */
-  expect(
-    value: unknown,
-    message?: string,
-  ): {
-    /** By `Object.is`. */
-    toBe(expected: unknown): void;
-    /** By structure. */
-    toEqual(expected: unknown): void;
-  };
+  /** `message` names what is compared. */
+  expect(value: unknown, message?: string): Expectation;
 }
 
 /** Which backend is tested, and how much. */
