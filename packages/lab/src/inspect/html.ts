@@ -77,7 +77,7 @@ export function inspectHtml(report: InspectReport): string {
 <h1>Inside ${escapeXml(model)}</h1>
 <p class="lead">A selective state space model reads once, from left to right, into a state of fixed size. So it must choose, token by token, what to let in and what to let go. These are the choices it made on ${tokens.length} tokens.</p>
 ${viewHtml(layersView(report))}
-<div class="part"><h2>Layer ${layer.layer}, token by token</h2><p class="shows">On the right, the same layer reads the same text without selection: every token is treated alike, and ${((1 - held) * 100).toFixed(0)} % of the state fades at each.</p></div>
+<div class="part"><h2>Layer ${layer.layer}, token by token</h2><p class="shows">Beside each picture, the same layer reads the same text without selection: every token is treated alike, and ${((1 - held) * 100).toFixed(0)} % of the state fades at each.</p></div>
 ${layerViews(report, layer).map(viewHtml).join('\n')}
 ${viewHtml(attentionView(report))}
 <details><summary>The figures of layer ${layer.layer}</summary><div class="scroll">${layerTable(report, layer)}</div>

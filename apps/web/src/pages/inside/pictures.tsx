@@ -75,7 +75,7 @@ function LayerChoice({ report, layer }: { readonly report: InspectReport; readon
         ))}
       </select>
       <p class="view-shows">
-        On the right the same layer reads the same text without selection: as if every token were alike.
+        Beside each picture, the same layer reads the same text without selection: as if every token were alike.
       </p>
     </div>
   );
