@@ -52,6 +52,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   MISSING_TENSOR: 'config.json and the weights do not belong together: download the checkpoint again as a whole.',
   TENSOR_SHAPE: 'config.json and the weights do not belong together: download the checkpoint again as a whole.',
   INSPECT_TEXT: 'Change the text, then try again.',
+  INSPECT_NUMBERS: 'Download the checkpoint again as a whole.',
   INSPECT_MODEL: 'Choose a Mamba or Mamba-2 checkpoint.',
   NO_TOKENIZER: 'Add the tokenizer.json of this model to its folder.',
   OUT_OF_MEMORY: 'Choose a smaller model, or close other tabs; a page can use 4 GiB at most.',

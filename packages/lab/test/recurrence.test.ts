@@ -181,6 +181,23 @@ test('forgotten next: the tokens above half, soonest first; past the end the mea
   expect([half_life[0], half_life[99], half_life[199]]).toEqual([70, 24, 35]);
 });
 
+test('infinities and NaNs are refused by name', async () => {
+  const backend = await createWasmBackend();
+  const model = await loadFixtureModel('mamba/plain', backend);
+  const observed = await model.observe(Int32Array.of(1, 2, 3), model.createState());
+  backend.dispose();
+  for (const [name, bad] of [
+    ['delta', Number.POSITIVE_INFINITY],
+    ['B', Number.NaN],
+    ['A', Number.NEGATIVE_INFINITY],
+  ] as const) {
+    const { shape, values } = observed.get(`layers.1.${name}`)!;
+    const damaged = new Map(observed).set(`layers.1.${name}`, { shape, values: values.with(4, bad) });
+    expect(() => recurrenceOf(damaged, 1)).toThrow(new RegExp(`^${name} of layer 1 is not finite`));
+    expect(recurrenceOf(damaged, 0).tokens).toBe(3);
+  }
+});
+
 test('what never fades and what was never written have no half-life', async () => {
   expect((await measure(tiny(2, { A: Float32Array.of(-0) }), pause)).half_life).toEqual([null, null]);
   const silent = await measure(tiny(2, { u: Float32Array.of(0, 1) }), pause);

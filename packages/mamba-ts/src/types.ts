@@ -152,7 +152,8 @@ export interface MambaModel {
   loadSession(bytes: Uint8Array, options?: LoadSessionOptions): Promise<Session>;
   /**
    * What a text (or token ids) of at most 512 tokens does to the state of each layer, token by token: see
-   * `@mamba-ts/lab`, which draws the report as well. Throws `INSPECT_TEXT`, `INSPECT_MODEL`, `INSPECT_RANGE`.
+   * `@mamba-ts/lab`, which draws the report as well. Throws `INSPECT_TEXT`, `INSPECT_MODEL`, `INSPECT_RANGE`,
+   * `INSPECT_NUMBERS`.
    */
   inspect(text: string | readonly number[], options?: InspectOptions): Promise<InspectReport>;
   /** Token ids of a text. Throws `NO_TOKENIZER` where the folder has no tokenizer.json. */

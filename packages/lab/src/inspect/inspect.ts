@@ -29,7 +29,7 @@ export interface InspectOptions {
  * What a text does to the state of each layer with a selective scan, token by token, and the same without selection.
  * `name` and `texts` (each token's part of the text) are for the report. Throws `INSPECT_TEXT` for a text that is empty
  * or has more than 512 tokens, `INSPECT_MODEL` where no layer has a selective state, `INSPECT_RANGE` for a layer or
- * channel that there is not, and the signal's reason.
+ * channel that there is not, `INSPECT_NUMBERS` where a layer computes infinities or NaNs, and the signal's reason.
  */
 export async function inspect(
   model: LoadedLanguageModel,

@@ -47,7 +47,10 @@ export function observedLayers(observed: ReadonlyMap<string, Observed>): number[
   return found.map(Number).sort((a, b) => a - b);
 }
 
-/** What layer `layer` showed, as a recurrence. `A` is `[C, N]` in Mamba-1 and `[H]` in Mamba-2. */
+/**
+ * What layer `layer` showed, as a recurrence. `A` is `[C, N]` in Mamba-1 and `[H]` in Mamba-2. Throws `INSPECT_MODEL` where
+ * something is not shown, `INSPECT_NUMBERS` where a number is not finite.
+ */
 export function recurrenceOf(observed: ReadonlyMap<string, Observed>, layer: number): Recurrence {
   const get = (name: string): Observed => {
     const value = observed.get(`layers.${layer}.${name}`);
@@ -66,7 +69,7 @@ export function recurrenceOf(observed: ReadonlyMap<string, Observed>, layer: num
     Math.min(Math.max(softplus(value + (bias?.[i % heads] ?? 0)), low!), high!),
   );
   const skip = optional('D') ?? new Float32Array(channels);
-  return {
+  return finite(layer, {
     tokens,
     heads,
     width,
@@ -83,7 +86,21 @@ export function recurrenceOf(observed: ReadonlyMap<string, Observed>, layer: num
     gate: get('gate').values,
     y: get('y').values,
     gated: A.shape.length === 2,
-  };
+  });
+}
+
+/** A damaged checkpoint computes infinities and NaNs, of which nothing can be told. Throws `INSPECT_NUMBERS`. */
+function finite(layer: number, r: Recurrence): Recurrence {
+  const { delta, A, B, C, u, D, gate, y } = r;
+  for (const [name, values] of Object.entries({ delta, A, B, C, u, D, gate, y })) {
+    if (values.every((value) => Number.isFinite(value))) continue;
+    throw new MambaError(
+      'INSPECT_NUMBERS',
+      `${name} of layer ${layer} is not finite everywhere: the weights may be damaged, download the checkpoint again`,
+      { layer, name },
+    );
+  }
+  return r;
 }
 
 /**
