@@ -1,4 +1,13 @@
-import type { Ops, ParameterTree, Segment, Tensor, Weight, WeightsOf } from '@mamba-ts/tensor';
+import {
+  MambaError,
+  type Ops,
+  type ParameterTree,
+  type Segment,
+  type Tensor,
+  type Weight,
+  type WeightsOf,
+} from '@mamba-ts/tensor';
+import { listParameters } from './parameters.ts';
 import type { StateLayout } from './state-layout.ts';
 
 /** A parsed config.json, before anything is known about it. */
@@ -76,7 +85,32 @@ export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
   head(weights: WeightsOf<P>): Weight;
 }
 
-/** Keeps the parameter tree's type through a literal. */
+/** f32 elements of the state of one sequence: 4 GiB, all that a WebAssembly memory can hold. */
+const MOST_STATE = 2 ** 30;
+
+/**
+ * Keeps the parameter tree's type through a literal, and checks what a config's sizes multiply to: each may be in range
+ * and their product not. Throws `CONFIG`.
+ */
 export function defineModel<const P extends ParameterTree>(definition: ModelDefinition<P>): ModelDefinition {
+  let all = 0;
+  for (const { name, shape } of listParameters(definition.parameters)) {
+    all += shape.reduce((product, axis) => product * axis, 1);
+    if (!shape.every(Number.isSafeInteger) || all > Number.MAX_SAFE_INTEGER) {
+      throw new MambaError(
+        'CONFIG',
+        `config.json asks for a tensor "${name}" of shape [${shape}]: with it the model has more parameters than any file ` +
+          'can hold. Is it the right file?',
+        { tensor: name, shape },
+      );
+    }
+  }
+  if (definition.state.length > MOST_STATE) {
+    throw new MambaError(
+      'CONFIG',
+      `config.json asks for a state of ${definition.state.length} numbers per sequence; at most ${MOST_STATE} are possible`,
+      { found: definition.state.length, limit: MOST_STATE },
+    );
+  }
   return definition as unknown as ModelDefinition;
 }

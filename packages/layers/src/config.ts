@@ -15,7 +15,7 @@ function refuse(field: string, expected: string, value: unknown): never {
   });
 }
 
-/** Sizes beyond this are refused: no model has them, and their products stay exact integers. */
+/** Sizes beyond this are refused: no model has them, and the product of two stays an exact integer. */
 const LIMIT = 2 ** 24;
 
 /** More layers are refused before anything is made for each of them. */
@@ -39,6 +39,16 @@ export function size(
     return refuse(name, `a whole number from 1 to ${limit}`, value);
   }
   return value;
+}
+
+/** The width inside a mixer: `expand` (2 unless told otherwise) times the model's, rounded down, 1 to 2^24. */
+export function expanded(json: ConfigJson, dModel: number): number {
+  const expand = positive(json, 'expand', 2);
+  const width = Math.floor(expand * dModel);
+  if (!(width >= 1 && width <= LIMIT)) {
+    return refuse('expand', `such that the width of ${dModel} times it is from 1 to ${LIMIT}`, expand);
+  }
+  return width;
 }
 
 export function positive(json: ConfigJson, field: string, fallback: number): number {

@@ -1,6 +1,6 @@
 import type { ConfigJson } from './architecture.ts';
 import type { AttentionConfig } from './attention-layer.ts';
-import { consistent, flag, positive, size, tokenIds } from './config.ts';
+import { consistent, flag, MAX_LAYERS, positive, size, tokenIds } from './config.ts';
 import { ropeFrequencies } from './rope.ts';
 import type { StackConfig } from './stack-config.ts';
 
@@ -38,7 +38,7 @@ export function parseTransformer(json: ConfigJson, d: TransformerDialect): Trans
   return {
     vocabSize,
     paddedVocabSize: vocabSize,
-    nLayer: size(json, 'num_hidden_layers'),
+    nLayer: size(json, 'num_hidden_layers', undefined, MAX_LAYERS),
     dModel,
     dIntermediate: size(json, 'intermediate_size'),
     normEps: positive(json, d.normEps.field, d.normEps.fallback),

@@ -8,8 +8,9 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { isMambaError } from '@mamba-ts/tensor';
+import { mutantOf } from '../../../fuzz/fuzz.ts';
+import { safetensors } from '../../../fuzz/targets/safetensors.ts';
 import { memorySource, openSafetensors } from '../src/index.ts';
-import { mutate, random, seedFile } from './mutate.ts';
 
 const count = Number(process.argv[2] ?? 20_000);
 const seed = Number(process.argv[3] ?? 1);
@@ -18,14 +19,15 @@ const python = spawn(process.argv[4] ?? 'python3', [new URL('differential.py', i
 });
 const theirs = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
 
-const original = await seedFile();
-const next = random(seed);
 const codes = new Map<string, number>();
 const stats = { both: 0, neither: 0, stricter: 0, wrong: 0, slowest: 0 };
 const samples = new Map<string, string>();
 
 for (let done = 0; done < count; ) {
-  const batch = Array.from({ length: Math.min(500, count - done) }, () => mutate(original, next));
+  const batch = Array.from(
+    { length: Math.min(500, count - done) },
+    (_, i) => mutantOf(safetensors, seed, done + i).file,
+  );
   done += batch.length;
   for (const file of batch) {
     const prefix = Buffer.alloc(4);

@@ -60,7 +60,9 @@ export async function readJsonObject(
   let value: unknown;
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    value = JSON.parse(text.includes('Infinity') ? pythonInfinities(text) : text, untagFloat);
+    const json = text.includes('Infinity') ? pythonInfinities(text) : text;
+    // A reviver is called for every value, ten times the time of the parsing itself: only where there may be one.
+    value = json.includes('_float_') ? JSON.parse(json, untagFloat) : JSON.parse(json);
   } catch (cause) {
     throw new MambaError(
       `${code}_JSON`,

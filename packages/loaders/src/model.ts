@@ -7,7 +7,7 @@ import { openShards } from './shards.ts';
 import { type CheckpointSource, safetensorsWeights } from './weights.ts';
 
 /** Most bytes of the small files. */
-const CONFIG_BYTES = 1 << 20;
+export const CONFIG_BYTES: number = 1 << 20;
 const TOKENIZER_BYTES = 64 << 20;
 
 /** A model as its files give it: described, checked, its weights not yet read. */

@@ -7,41 +7,45 @@ const POSITION_SPAN = 2 ** 31;
 /**
  * The merge rules of a BPE model, found by pair of ids.
  *
- * Rows by left id, sorted by right id and searched by bisection: unlike a hash table, no file can make it slow.
+ * Rows by left id, sorted by right id and searched by bisection, so that no file can make it slow; rows exist for ids that
+ * occur, so that a file of one merge with the largest id takes no more memory than others.
  */
 export class MergeTable {
-  /** Row of left id `l` is `#keys[#rows[l] .. #rows[l + 1]]`. */
-  readonly #rows: Int32Array;
+  /** Left id -> its row: row r is `#keys[#starts[r] .. #starts[r + 1]]`. */
+  readonly #rows: Map<number, number> = new Map();
+  readonly #starts: Int32Array;
   /** right id * 2^22 + rank */
   readonly #keys: Float64Array;
   readonly #merged: Int32Array;
 
   /** Three ids per merge, in order of rank. Where a pair occurs twice the later one counts, as in Python. */
   constructor(left: Int32Array, right: Int32Array, merged: Int32Array) {
-    const maxLeft = left.reduce((max, id) => Math.max(max, id), -1);
-    const rows = new Int32Array(maxLeft + 2);
-    for (const id of left) rows[id + 1]!++;
-    for (let id = 0; id <= maxLeft; id++) rows[id + 1]! += rows[id]!;
+    for (const id of left) if (!this.#rows.has(id)) this.#rows.set(id, this.#rows.size);
+    const starts = new Int32Array(this.#rows.size + 1);
+    const rowOf = left.map((id) => this.#rows.get(id)!);
+    for (const row of rowOf) starts[row + 1]!++;
+    for (let row = 0; row < this.#rows.size; row++) starts[row + 1]! += starts[row]!;
     const keys = new Float64Array(left.length);
-    const fill = rows.slice();
+    const fill = starts.slice();
     for (let rank = 0; rank < left.length; rank++) {
-      keys[fill[left[rank]!]!++] = right[rank]! * RANK_SPAN + rank;
+      keys[fill[rowOf[rank]!]!++] = right[rank]! * RANK_SPAN + rank;
     }
-    for (let id = 0; id <= maxLeft; id++) {
-      if (rows[id + 1]! - rows[id]! > 1) keys.subarray(rows[id]!, rows[id + 1]!).sort();
+    for (let row = 0; row < this.#rows.size; row++) {
+      if (starts[row + 1]! - starts[row]! > 1) keys.subarray(starts[row]!, starts[row + 1]!).sort();
     }
-    this.#rows = rows;
+    this.#starts = starts;
     this.#keys = keys;
     this.#merged = merged;
   }
 
   /** Rank of the merge of two ids, or -1. */
   rank(left: number, right: number): number {
-    if (left + 1 >= this.#rows.length) return -1;
+    const row = this.#rows.get(left);
+    if (row === undefined) return -1;
     const keys = this.#keys;
     const end = (right + 1) * RANK_SPAN;
-    let low = this.#rows[left]!;
-    let high = this.#rows[left + 1]!;
+    let low = this.#starts[row]!;
+    let high = this.#starts[row + 1]!;
     const first = low;
     while (low < high) {
       const middle = (low + high) >>> 1;

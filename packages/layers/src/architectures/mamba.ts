@@ -1,5 +1,5 @@
 import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.ts';
-import { flag, object, oneOf, positive, size } from '../config.ts';
+import { expanded, flag, object, oneOf, positive, size } from '../config.ts';
 import { type MambaMixerConfig, mambaMixerBlock } from '../mamba-mixer.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import {
@@ -32,7 +32,7 @@ function parseHuggingFace(json: ConfigJson): MambaConfig {
   return {
     ...stack,
     modelType: falcon ? 'falcon_mamba' : 'mamba',
-    dInner: size(json, 'intermediate_size', Math.floor(positive(json, 'expand', 2) * dModel)),
+    dInner: size(json, 'intermediate_size', expanded(json, dModel)),
     dState: size(json, 'state_size', 16),
     dConv: size(json, 'conv_kernel', 4),
     dtRank: rank(json, 'time_step_rank', dModel),
@@ -50,7 +50,7 @@ function parseOriginal(json: ConfigJson): MambaConfig {
   return {
     ...stack,
     modelType: 'mamba',
-    dInner: Math.floor(positive(ssm, 'expand', 2) * stack.dModel),
+    dInner: expanded(ssm, stack.dModel),
     dState: size(ssm, 'd_state', 16),
     dConv: size(ssm, 'd_conv', 4),
     dtRank: rank(ssm, 'dt_rank', stack.dModel),

@@ -1,5 +1,5 @@
 import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.ts';
-import { consistent, flag, object, oneOf, positive, range, size } from '../config.ts';
+import { consistent, expanded, flag, object, oneOf, range, size } from '../config.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import { type Mamba2MixerConfig, mamba2Mixer } from '../mamba2-mixer.ts';
 import {
@@ -22,7 +22,7 @@ const NO_LIMIT: readonly [number, number] = [0, Number.POSITIVE_INFINITY];
  */
 function parseHuggingFace(json: ConfigJson): Mamba2Config {
   const stack = huggingFaceStack(json, false);
-  const dInner = Math.floor(positive(json, 'expand', 2) * stack.dModel);
+  const dInner = expanded(json, stack.dModel);
   const heads = size(json, 'num_heads', 128);
   const groups = size(json, 'n_groups', 8);
   const headDim = size(json, 'head_dim', 64);
@@ -53,7 +53,7 @@ function parseOriginal(json: ConfigJson): Mamba2Config {
   const stack = originalStack(json);
   const ssm = object(json, 'ssm_cfg');
   oneOf(ssm, 'layer', ['Mamba2']);
-  const dInner = Math.floor(positive(ssm, 'expand', 2) * stack.dModel);
+  const dInner = expanded(ssm, stack.dModel);
   const dSsm = size(ssm, 'd_ssm', dInner);
   const headDim = size(ssm, 'headdim', 64);
   const groups = size(ssm, 'ngroups', 1);

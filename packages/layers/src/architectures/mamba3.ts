@@ -1,5 +1,5 @@
 import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.ts';
-import { consistent, flag, object, oneOf, positive, size } from '../config.ts';
+import { consistent, expanded, flag, object, oneOf, positive, size } from '../config.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import { type Mamba3MixerConfig, mamba3Mixer } from '../mamba3-mixer.ts';
 import { canonicalName, originalLayer, originalStack, type StackConfig } from '../stack-config.ts';
@@ -17,7 +17,7 @@ function parseConfig(json: ConfigJson): Mamba3Config {
   oneOf(ssm, 'layer', ['Mamba3']);
   oneOf(ssm, 'rope_fraction', [0.5, 1]);
   oneOf(ssm, 'A_activation', ['heavy_tail', 'softplus']);
-  const inner = Math.floor(positive(ssm, 'expand', 2) * stack.dModel);
+  const inner = expanded(ssm, stack.dModel);
   const headDim = size(ssm, 'headdim', 64);
   const dState = size(ssm, 'd_state', 128);
   const groups = size(ssm, 'ngroups', 1);
