@@ -154,8 +154,8 @@ function changeTree(random: Random, root: JsonNode, words: Vocabulary): JsonNode
     if (random.chance(0.5) && inner) put(place, inner);
     else put(place, random.chance(0.5) ? { items: [value] } : { members: [['"x"', value]] });
   } else if (how < 0.98) {
-    // Repeats of what holds repeats multiply: some ten thousand parts, and no more.
-    const count = Math.min(random.pick(COUNTS), 2 + Math.floor(20_000 / places.length));
+    // Repeats of what holds repeats multiply: some 200 kB, and no more.
+    const count = Math.min(random.pick(COUNTS), 2 + Math.floor(200_000 / printTree(value).length));
     for (let n = 1; n < count; n++) {
       if ('items' in parent) parent.items.splice(at, 0, cloneTree(value));
       else parent.members.splice(at, 0, [random.chance(0.5) ? parent.members[at]![0] : `"${n}"`, cloneTree(value)]);

@@ -1,6 +1,9 @@
 import type { ConfigJson } from './architecture.ts';
 import { consistent, object, oneOf, positive, size } from './config.ts';
 
+/** Columns of a head: far beyond any model's, and few enough that their frequencies take no time. */
+const MAX_HEAD = 2 ** 14;
+
 /**
  * The frequencies by which rotary embedding turns a head of `headDim` columns, radians per token: `base^(-2 i / R)`, i < R / 2,
  * for the first R = `headDim * partial factor` columns, and then scaled as the config says. Rounded to f32, as transformers
@@ -19,6 +22,7 @@ export function ropeFrequencies(json: ConfigJson, headDim: number, partialByDefa
   parameters.rope_theta ??= json.rope_theta ?? json.rotary_emb_base;
   parameters.partial_rotary_factor ??= json.rotary_pct ?? json.partial_rotary_factor;
   oneOf(parameters, 'rope_type', ['default', 'linear', 'dynamic', 'llama3']);
+  consistent(headDim <= MAX_HEAD, `heads of ${headDim} columns are not supported; at most ${MAX_HEAD} are`);
   const base = positive(parameters, 'rope_theta', 10000);
   const partial = positive(parameters, 'partial_rotary_factor', partialByDefault);
   const turned = Math.floor(headDim * partial);

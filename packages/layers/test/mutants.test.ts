@@ -40,6 +40,11 @@ describe('hostile config.json files', () => {
       'groups and states that multiply to more than 2^53 parameters',
       { ...ORIGINAL, d_model: BIG / 2, ssm_cfg: { layer: 'Mamba2', headdim: 1, ngroups: BIG, d_state: BIG } },
     ],
+    [
+      'a head of attention as wide as all sizes allow, with its rotary frequencies',
+      { ...HUGGING_FACE, model_type: 'llama', intermediate_size: 64, num_attention_heads: 1, head_dim: BIG },
+    ],
+    ['2^24 layers of a Transformer', { ...HUGGING_FACE, model_type: 'llama', num_hidden_layers: BIG }],
   ])('%s: CONFIG, at once', async (_, json) => {
     const started = performance.now();
     expect(await refusal(json)).toBe('CONFIG');
