@@ -40,13 +40,13 @@ export const WEIGHT_DTYPES: Readonly<Partial<Record<SafetensorsDType, DType>>> =
 };
 
 /**
- * What a reader keeps in memory of one header, whatever it says: with these, at most about 30 MB beside the header's own
+ * What a reader keeps in memory of one header, whatever it says: with these, at most about 40 MB beside the header's own
  * bytes. Far beyond any checkpoint: the largest published have some 2,000 tensors per file.
  */
 export const LIMITS = {
   /** Bytes; the reference reader's own limit. */
   header: 100_000_000,
-  tensors: 16_384,
+  tensors: 32_768,
   rank: 32,
   /** Bytes of all names and metadata, as written. */
   text: 8_388_608,
