@@ -17,6 +17,7 @@ test.each(readmes())('$file prints what it says', async ({ file: readme, folder 
   const snippets = snippetsOf(readme);
   expect(snippets.length).toBeGreaterThan(0);
   for (const [index, { code, output }] of snippets.entries()) {
+    expect(code, 'a snippet runs anywhere: no paths of this checkout').not.toMatch(/['"]\.\.?\//);
     const file = join(root, folder, `readme-snippet-${index}.ts`);
     await writeFile(file, code);
     try {

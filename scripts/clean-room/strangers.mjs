@@ -1,6 +1,7 @@
 /** Projects that have nothing but tarballs, and the Nodes that strangers have. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pinnedNode } from '../setup.mjs';
 import { run, write } from './shell.mjs';
 
 /** The newest of the older majors that we support; 26 is the workspace's own. */
@@ -36,7 +37,7 @@ export async function fetchNodes(folder) {
     await npm(['install', `node@${version}`], place);
     nodes[version] = join(place, 'node_modules/node/bin/node');
   }
-  nodes[process.versions.node] = process.execPath;
+  nodes[(await run(pinnedNode, ['--version'], { cwd: folder })).trim().slice(1)] = pinnedNode;
   for (const [version, path] of Object.entries(nodes)) {
     const found = (await run(path, ['--version'], { cwd: folder })).trim();
     if (found !== `v${version}`) throw new Error(`${path} is Node ${found}, expected v${version}`);
