@@ -1,15 +1,17 @@
 #!/usr/bin/env node
+import { MambaError } from '@mamba-ts/tensor';
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { failWith } from './failure.ts';
 import { channels, fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
+import { visible } from './terminal.ts';
 
 // Only this file and the parser load for --help; each command's own code is imported when it runs.
 const program = new Command('mamba')
   .description('Run, score and measure selective state space models (Mamba).')
   .version(manifest.version)
   .exitOverride()
-  .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+  .configureOutput({ writeErr: (text) => process.stderr.write(visible(text)) })
   .showHelpAfterError('(add --help for the options)');
 
 const model = (): Option =>
@@ -125,9 +127,12 @@ program
 
 // Whoever reads stdout may have seen enough (`mamba run | head`): that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+  if (error.code === 'EPIPE') process.exit(0);
+  failWith(new MambaError('FILE_WRITE', `stdout cannot be written (${error.code})`));
+  process.exit();
 });
+// Nor is it where nobody hears the remarks: the result counts.
+process.stderr.on('error', () => {});
 
 try {
   if (process.argv.length <= 2) program.help();

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import { isMambaError } from '@mamba-ts/tensor';
+import { visible } from './terminal.ts';
 
 /** A mistake in how the command was called: exit code 2. */
 export class UsageError extends Error {}
@@ -13,7 +14,7 @@ export function failWith(error: unknown): void {
   const usage = error instanceof UsageError || isMambaError(error, 'INVALID_OPTION');
   const known = usage || isMambaError(error);
   const text = error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
-  process.stderr.write(`${styleText('red', 'mamba:', { stream: process.stderr })} ${text}\n`);
+  process.stderr.write(`${styleText('red', 'mamba:', { stream: process.stderr })} ${visible(text)}\n`);
   process.exitCode = usage ? 2 : 1;
 }
 

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import {
   type ConfigJson,
   findArchitecture,
@@ -7,7 +9,7 @@ import {
   loadLanguageModel,
   randomWeights,
 } from '@mamba-ts/layers';
-import { type DType, MambaError } from '@mamba-ts/tensor';
+import { type DType, MambaError, type WeightSource } from '@mamba-ts/tensor';
 import { type BackendName, createBackend, fromPretrained, type LocalModel } from 'mamba-ts';
 import { openNodeSource } from 'mamba-ts/node';
 import { ProgressBar } from './progress.ts';
@@ -53,7 +55,8 @@ export async function loadBare(options: BareModelOptions, signal: AbortSignal): 
       // What the weights were trained for does not bind random ones: their speed may be measured at any length.
       const config = published.max_position_embeddings ? { ...published, max_position_embeddings: 2 ** 24 } : published;
       const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
-      return await loadLanguageModel(architecture, config, randomWeights(tree, options.dtype, 1), backend, { signal });
+      const weights = audible(randomWeights(tree, options.dtype, 1));
+      return await loadLanguageModel(architecture, config, weights, backend, { signal });
     }
     const opened = await openNodeSource(await modelSource(options.model), signal);
     const architecture = await findArchitecture(opened.config);
@@ -64,20 +67,39 @@ export async function loadBare(options: BareModelOptions, signal: AbortSignal): 
   }
 }
 
-/** A UTF-8 file. Throws `FILE_READ`. */
-export async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
-  } catch (cause) {
-    const reason = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
-    throw new MambaError('FILE_READ', `${path} cannot be read: ${reason}`, { path }, { cause });
-  }
+/** The same weights, with a turn of the event loop at each piece: made and not read, they would let no Ctrl-C be heard. */
+const audible = (weights: WeightSource): WeightSource => ({
+  entries: weights.entries,
+  async *read(name, signal) {
+    for await (const piece of weights.read(name, signal)) {
+      await turn();
+      yield piece;
+    }
+  },
+});
+
+/** A UTF-8 file. Throws `FILE_READ`, and the signal's reason. */
+export async function readText(path: string, signal: AbortSignal): Promise<string> {
+  return decoded(path, signal, () => readFile(path, { signal }));
 }
 
-export async function readStdin(): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
+/** All of stdin, which must be UTF-8. Throws `FILE_READ`, and the signal's reason. */
+export async function readStdin(signal: AbortSignal): Promise<string> {
+  return decoded('stdin', signal, async () => {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of addAbortSignal(signal, process.stdin)) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  });
+}
+
+async function decoded(name: string, signal: AbortSignal, read: () => Promise<Uint8Array>): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await read());
+  } catch (cause) {
+    signal.throwIfAborted();
+    const reason = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
+    throw new MambaError('FILE_READ', `${name} cannot be read: ${reason}`, { path: name }, { cause });
+  }
 }
 
 export function printJson(value: unknown): void {

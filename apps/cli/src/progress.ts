@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { visible } from './terminal.ts';
 
 const WIDTH = 24;
 /** Work that ends sooner shows no bar. */
@@ -35,5 +36,5 @@ export class ProgressBar {
 
 /** A quiet remark on stderr. */
 export function note(text: string): void {
-  process.stderr.write(`${styleText('dim', text, { stream: process.stderr })}\n`);
+  process.stderr.write(`${styleText('dim', visible(text), { stream: process.stderr })}\n`);
 }

@@ -15,7 +15,8 @@ import { type TensorToWrite, writeSafetensors } from './safetensors/write.ts';
 function fileError(path: string, doing: string, cause: unknown): MambaError {
   const code = String((cause as { code?: unknown } | null)?.code ?? cause);
   if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new MambaError('FILE_MISSING', `${path} does not exist`, { file: path }, { cause });
+    const missing = doing === 'written' ? dirname(path) : path;
+    return new MambaError('FILE_MISSING', `${missing} does not exist`, { file: path }, { cause });
   }
   const remedy =
     code === 'EACCES' || code === 'EPERM' ? ' Check its permissions.' : code === 'ENOSPC' ? ' The disk is full.' : '';

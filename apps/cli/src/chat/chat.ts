@@ -3,7 +3,7 @@ import { MambaError } from '@mamba-ts/tensor';
 import type { LocalModel, Session, SessionResult, SessionSettings, Turn } from 'mamba-ts';
 import { UsageError } from '../failure.ts';
 import { note, ProgressBar } from '../progress.ts';
-import { visible } from '../terminal.ts';
+import { print, visible } from '../terminal.ts';
 import type { Interrupts } from './interrupts.ts';
 
 const BRANCH_NAME = /^[\p{L}\p{N}_.-]{1,64}$/u;
@@ -132,7 +132,7 @@ export class Chat {
           this.#last = step.value;
           return;
         }
-        if (!this.#quiet) process.stdout.write(process.stdout.isTTY ? visible(step.value) : step.value);
+        if (!this.#quiet) print(step.value);
       }
     });
     bar.end();

@@ -46,7 +46,7 @@ export async function compareModels(options: CompareOptions): Promise<void> {
   if (options.text !== undefined && options.models === undefined)
     throw new UsageError('--text needs --models: random weights predict nothing');
   await interruptible(async (signal) => {
-    const text = options.text === undefined ? null : await readText(options.text);
+    const text = options.text === undefined ? null : await readText(options.text, signal);
     const bar = new ProgressBar('comparing');
     const loaded: LoadedLanguageModel[] = [];
     try {

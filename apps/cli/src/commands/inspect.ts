@@ -15,7 +15,7 @@ interface InspectCommandOptions extends ModelOptions {
 export async function inspectText(argument: string | undefined, options: InspectCommandOptions): Promise<void> {
   if (argument === undefined && process.stdin.isTTY) throw new UsageError('inspect needs a text, or one on stdin');
   await interruptible(async (signal) => {
-    const text = argument ?? (await readStdin());
+    const text = argument ?? (await readStdin(signal));
     const model = await load(options, signal);
     const bar = new ProgressBar('looking inside');
     try {

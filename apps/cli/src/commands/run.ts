@@ -2,6 +2,7 @@ import type { GenerationResult } from 'mamba-ts';
 import { interruptible } from '../failure.ts';
 import { load, type ModelOptions, printJson, readStdin } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
+import { print } from '../terminal.ts';
 
 interface RunOptions extends ModelOptions {
   readonly maxTokens: number;
@@ -21,9 +22,9 @@ const perSecond = (tokens: number, ms: number): number => (tokens > 0 && ms > 0 
 
 /** `mamba run [PROMPT]`: prompt and text on stdout as they come, speed on stderr. */
 export async function run(argument: string | undefined, options: RunOptions): Promise<void> {
-  const piped = argument === undefined && !process.stdin.isTTY ? await readStdin() : '';
-  const prompt = argument ?? (piped === '' ? DEFAULT_PROMPT : piped);
   await interruptible(async (signal) => {
+    const piped = argument === undefined && !process.stdin.isTTY ? await readStdin(signal) : '';
+    const prompt = argument ?? (piped === '' ? DEFAULT_PROMPT : piped);
     const model = await load(options, signal);
     const bar = new ProgressBar('reading the prompt');
     const stream = model.stream(prompt, {
@@ -40,17 +41,21 @@ export async function run(argument: string | undefined, options: RunOptions): Pr
         if (done < total) return bar.update(done, total);
         // Not before: a call that is refused prints nothing, and a long prompt does not run into the bar.
         bar.end();
-        if (!options.json) process.stdout.write(prompt);
+        if (!options.json) print(prompt);
       },
     });
     let result: GenerationResult;
-    for (;;) {
-      const step = await stream.next();
-      if (step.done) {
-        result = step.value;
-        break;
+    try {
+      for (;;) {
+        const step = await stream.next();
+        if (step.done) {
+          result = step.value;
+          break;
+        }
+        if (!options.json) print(step.value);
       }
-      if (!options.json) process.stdout.write(step.value);
+    } finally {
+      bar.end();
     }
     const { info } = model;
     const prefillSpeed = perSecond(result.prefillTokens, result.prefillMs);

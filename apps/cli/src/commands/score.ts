@@ -1,5 +1,6 @@
 import { saveSafetensors } from '@mamba-ts/loaders/node';
 import { MambaError } from '@mamba-ts/tensor';
+import type { LocalModel, ScoreResult, ScoreOptions as TextScoreOptions } from 'mamba-ts';
 import { interruptible, UsageError } from '../failure.ts';
 import { load, type ModelOptions, printJson, readText } from '../model.ts';
 import { ProgressBar } from '../progress.ts';
@@ -12,8 +13,8 @@ interface ScoreOptions extends ModelOptions {
   readonly json?: boolean;
 }
 
-async function readIds(path: string): Promise<number[]> {
-  const text = await readText(path);
+async function readIds(path: string, signal: AbortSignal): Promise<number[]> {
+  const text = await readText(path, signal);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -32,22 +33,22 @@ export async function score(options: ScoreOptions): Promise<void> {
     throw new UsageError('score needs either --text FILE or --ids FILE.json');
   }
   await interruptible(async (signal) => {
-    const text = options.text === undefined ? null : await readText(options.text);
+    const text = options.text === undefined ? null : await readText(options.text, signal);
     const model = await load(options, signal);
-    const ids = text === null ? await readIds(options.ids!) : model.tokenizer.encode(text);
+    const ids = text === null ? await readIds(options.ids!, signal) : model.tokenizer.encode(text);
     const bar = new ProgressBar('scoring');
-    const { vocabSize } = model.info;
-    const logits = options.logits === undefined ? null : new Float32Array(ids.length * vocabSize);
-    const result = await model.score(ids, {
+    const settings: TextScoreOptions = {
       ...(options.window === undefined ? {} : { window: options.window }),
-      ...(logits ? { onLogits: (start, rows) => logits.set(rows, start * vocabSize) } : {}),
       signal,
       onProgress: ({ done, total }) => bar.update(done, total),
-    });
-    bar.end();
-    if (logits) {
-      const data = new Uint8Array(logits.buffer);
-      await saveSafetensors(options.logits!, [{ name: 'logits', dtype: 'f32', shape: [ids.length, vocabSize], data }]);
+    };
+    let result: ScoreResult;
+    try {
+      result = await (options.logits === undefined
+        ? model.score(ids, settings)
+        : scoreInto(options.logits, model, ids, settings));
+    } finally {
+      bar.end();
     }
     const bytes = new TextEncoder().encode(text ?? (await textOf(model, ids))).length;
     const natsPerToken = result.nats / result.scored;
@@ -71,7 +72,33 @@ export async function score(options: ScoreOptions): Promise<void> {
   });
 }
 
+/** Scores, and writes the logits as they come: of a long text they do not fit in memory. */
+async function scoreInto(
+  path: string,
+  model: LocalModel,
+  ids: readonly number[],
+  options: TextScoreOptions,
+): Promise<ScoreResult> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const shape = [ids.length, model.info.vocabSize];
+  const saving = saveSafetensors(path, [{ name: 'logits', dtype: 'f32', shape, data: readable }]);
+  const scoring = (async () => {
+    const onLogits = (_: number, rows: Float32Array): Promise<void> =>
+      writer.write(new Uint8Array(rows.slice().buffer));
+    const result = await model.score(ids, { ...options, onLogits });
+    await writer.close();
+    return result;
+  })();
+  // Whichever fails ends the other: a disk that is full, before hours are spent on the rest.
+  saving.catch((error) => readable.cancel(error).catch(() => {}));
+  scoring.catch((error) => writer.abort(error).catch(() => {}));
+  const [saved] = await Promise.allSettled([saving, scoring]);
+  if (saved.status === 'rejected') throw saved.reason;
+  return scoring;
+}
+
 /** The text behind ids, where the checkpoint has a tokenizer: bits per byte needs its length. */
-async function textOf(model: Awaited<ReturnType<typeof load>>, ids: readonly number[]): Promise<string> {
+async function textOf(model: LocalModel, ids: readonly number[]): Promise<string> {
   return model.info.files.some(({ name }) => name === 'tokenizer.json') ? model.detokenize(ids) : '';
 }

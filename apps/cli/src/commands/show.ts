@@ -2,6 +2,7 @@ import { type ConfigJson, findArchitecture, listParameters } from '@mamba-ts/lay
 import { openNodeSource } from 'mamba-ts/node';
 import { interruptible } from '../failure.ts';
 import { modelSource, printJson } from '../model.ts';
+import { print } from '../terminal.ts';
 
 const MB = 1e6;
 
@@ -62,7 +63,7 @@ export async function show(source: string | undefined, options: { json?: boolean
         ['memory needed', `${(report.memory_needed / MB).toFixed(1)} MB`],
         ['files', opened.files.map(({ name, size }) => `${name} (${(size / MB).toFixed(1)} MB)`).join(', ')],
       ];
-      process.stdout.write(`${lines.map(([label, value]) => `${label!.padEnd(15)}${value}`).join('\n')}\n`);
+      print(`${lines.map(([label, value]) => `${label!.padEnd(15)}${value}`).join('\n')}\n`);
     }
   });
 }

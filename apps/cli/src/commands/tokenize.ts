@@ -10,7 +10,7 @@ export async function tokenize(
   options: { model?: string; json?: boolean },
 ): Promise<void> {
   await interruptible(async (signal) => {
-    const text = argument ?? (await readStdin());
+    const text = argument ?? (await readStdin(signal));
     const opened = await openNodeSource(await modelSource(options.model), signal);
     if (!opened.tokenizerJson) throw new MambaError('NO_TOKENIZER', `${opened.name} has no tokenizer.json`);
     const tokenizer = Tokenizer.fromJSON(opened.tokenizerJson);

@@ -1,3 +1,4 @@
+import { createPause } from '@mamba-ts/generate';
 import type { LanguageModel, LoadedLanguageModel, State } from '@mamba-ts/layers';
 import { MambaError } from '@mamba-ts/tensor';
 import { type ComparedModel, type ComparePoint, type CompareReport, exponent, median, powerLaw } from './report.ts';
@@ -78,22 +79,25 @@ interface Track {
 const contextOf = ({ contextLength }: Contestant): number => contextLength ?? Number.POSITIVE_INFINITY;
 
 /** Any ids do: speed does not depend on them. */
-function promptOf(length: number, vocabSize: number): Int32Array {
-  return Int32Array.from({ length }, (_, i) => (i * 7919 + 13) % vocabSize);
+function promptPiece(from: number, length: number, vocabSize: number): Int32Array {
+  return Int32Array.from({ length }, (_, i) => ((from + i) * 7919 + 13) % vocabSize);
 }
 
 async function feed(model: LanguageModel, length: number, state: State, signal?: AbortSignal): Promise<void> {
-  const prompt = promptOf(length, model.vocabSize);
+  const pause = createPause();
   for (let at = 0; at < length; at += model.maxChunk) {
+    await pause();
     signal?.throwIfAborted();
-    const piece = prompt.subarray(at, at + model.maxChunk);
+    const piece = promptPiece(at, Math.min(model.maxChunk, length - at), model.vocabSize);
     await model.forward(piece, state, at + piece.length === length ? 'last' : 'none');
   }
 }
 
 async function decode(model: LanguageModel, tokens: number, state: State, signal?: AbortSignal): Promise<void> {
   const id = new Int32Array(1);
+  const pause = createPause();
   for (let i = 0; i < tokens; i++) {
+    await pause();
     signal?.throwIfAborted();
     id[0] = (i * 31) % model.vocabSize;
     await model.forward(id, state, 'last');
