@@ -97,7 +97,8 @@ export async function loadParameters<const T extends ParameterTree>(
       const spec = wanted.get(entry.name);
       if (!spec) continue;
       hash.text(`${entry.name}:${entry.dtype}:${entry.shape}`);
-      const writer = backend.createWeight(spec, entry.dtype);
+      const { map: _, ...unmapped } = spec;
+      const writer = backend.createWeight(entry.asUsed ? unmapped : spec, entry.dtype);
       try {
         for await (const piece of source.read(entry.name, options.signal)) {
           options.signal?.throwIfAborted();

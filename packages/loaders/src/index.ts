@@ -6,7 +6,10 @@ export {
 } from './byte-source.ts';
 export { checkFileName } from './file-name.ts';
 export { type ModelFolder, memoryFolder, openFiles, openUrl } from './folder.ts';
-export { type OpenedModel, openModel } from './model.ts';
+export { type GgufFile, openGguf, splitName } from './gguf/file.ts';
+export type { GgufTensor, GgufValue } from './gguf/header.ts';
+export { GGUF_LIMITS } from './gguf/types.ts';
+export { isGguf, type OpenedModel, openModel } from './model.ts';
 export { LIMITS, SAFETENSORS_BITS, type SafetensorsDType } from './safetensors/dtypes.ts';
 export { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
 export type { SafetensorsTensor } from './safetensors/header.ts';

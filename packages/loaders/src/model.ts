@@ -1,6 +1,9 @@
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
 import { type ByteSource, readWhole } from './byte-source.ts';
 import { describeFiles, type ModelFolder } from './folder.ts';
+import { splitName } from './gguf/file.ts';
+import type { GgufValue } from './gguf/header.ts';
+import { openGgufFile, openGgufModel } from './gguf/model.ts';
 import { readJsonObject } from './json-file.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
 import { openShards } from './shards.ts';
@@ -19,6 +22,8 @@ export interface OpenedModel {
   readonly generationConfig?: unknown;
   /** The bytes of tokenizer.json, where there is one. */
   readonly tokenizerJson?: Uint8Array;
+  /** The metadata of a GGUF file with a tokenizer (`tokenizer.ggml.*`). */
+  readonly tokenizerGguf?: ReadonlyMap<string, GgufValue>;
   readonly weights: CheckpointSource;
   /** All files that belong to it, with their sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly size: number }[];
@@ -26,15 +31,26 @@ export interface OpenedModel {
 
 /**
  * Opens a model folder in Hugging Face layout: config.json, model.safetensors or model.safetensors.index.json with its
- * shards, and where they exist tokenizer.json and generation_config.json. Headers are read and checked, weights are not.
+ * shards, and where they exist tokenizer.json and generation_config.json. Or a GGUF file, which is a whole model: by
+ * itself, as the only one of a folder without config.json, or by its name, `file`, in any folder (with all parts where it
+ * is split). Headers are read and checked, weights are not.
  *
  * Throws `MODEL_FILE` where a file is missing (with what the folder holds and the remedy), `CONFIG_SIZE` and `CONFIG_JSON`
  * (config.json over 1 MiB, or not an object), `GENERATION_CONFIG_SIZE` and `_JSON`, `TOKENIZER_SIZE` (over 64 MiB), and
- * what `openSafetensors` and `openShards` throw.
+ * what `openSafetensors`, `openShards` and `openGgufFile` throw.
  */
-export async function openModel(model: ModelFolder | ByteSource, signal?: AbortSignal): Promise<OpenedModel> {
-  if (!('open' in model)) throw loneFile(model);
+export async function openModel(
+  model: ModelFolder | ByteSource,
+  signal?: AbortSignal,
+  file?: string,
+): Promise<OpenedModel> {
+  if (!('open' in model)) {
+    if (!isGguf(model.name)) throw loneFile(model);
+    return openGgufFile(model, signal);
+  }
   const folder = model;
+  const gguf = file ?? (await loneGguf(folder));
+  if (gguf !== undefined) return openGgufModel(folder, gguf, signal);
   const files: { name: string; size: number }[] = [];
   const optional = async (path: string): Promise<ByteSource | null> => {
     try {
@@ -75,6 +91,25 @@ export async function openModel(model: ModelFolder | ByteSource, signal?: AbortS
   };
 }
 
+/** Whether a path, an address or a name is of a GGUF file. */
+export const isGguf = (name: string): boolean => /\.gguf$/i.test(name);
+
+/**
+ * The one GGUF model of a folder that holds no config.json: a file, or the first part of several. Undefined where there
+ * is none. Throws `MODEL_FILE` where there are more: nobody can say which is meant.
+ */
+async function loneGguf(folder: ModelFolder): Promise<string | undefined> {
+  const held = (await folder.list?.()) ?? [];
+  if (held.includes('config.json')) return undefined;
+  const models = held.filter((name) => isGguf(name) && (splitName(name)?.part ?? 1) === 1);
+  if (models.length < 2) return models[0];
+  throw new MambaError(
+    'MODEL_FILE',
+    `${folder.name} holds ${models.length} GGUF models (${models.slice(0, 12).join(', ')}). Pass the one that is meant.`,
+    { folder: folder.name, held: models },
+  );
+}
+
 async function readTokenizer(source: ByteSource, signal?: AbortSignal): Promise<Uint8Array> {
   try {
     return await readWhole(source, TOKENIZER_BYTES, signal);
@@ -88,7 +123,7 @@ async function readTokenizer(source: ByteSource, signal?: AbortSignal): Promise<
 async function missing(folder: ModelFolder, expected: string): Promise<MambaError> {
   const held = (await folder.list?.()) ?? null;
   const found = held ? describeFiles(held) : 'its files cannot be listed';
-  const other = held?.find((name) => /\.(?:bin|pt|pth|gguf)$/i.test(name));
+  const other = held?.find((name) => /\.(?:bin|pt|pth)$/i.test(name));
   const lone = held?.find((name) => /\.safetensors$/i.test(name));
   let remedy = 'A model folder in Hugging Face layout holds config.json, model.safetensors and tokenizer.json.';
   if (!expected.startsWith('config') && lone) {
@@ -107,7 +142,7 @@ function loneFile(source: ByteSource): MambaError {
   return new MambaError(
     'MODEL_FILE',
     `${source.name} is a single file without a config.json, so its architecture is unknown. Pass the folder that it lies in ` +
-      '(config.json, model.safetensors, tokenizer.json).',
+      '(config.json, model.safetensors, tokenizer.json), or a GGUF file (.gguf).',
     { file: source.name, expected: 'config.json' },
   );
 }

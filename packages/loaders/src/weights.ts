@@ -87,7 +87,8 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
   return { entries, others, metadata, read };
 }
 
-function noTensor(name: string, entries: ReadonlyMap<string, TensorEntry>): MambaError {
+/** For a name that no entry has. */
+export function noTensor(name: string, entries: ReadonlyMap<string, TensorEntry>): MambaError {
   const some = [...entries.keys()].slice(0, 5).map(shownName).join(', ');
   const held = `${entries.size} weight${entries.size === 1 ? '' : 's'}${some && `: ${some}`}`;
   return new MambaError(

@@ -5,6 +5,6 @@ export { supportedModelTypes } from '@mamba-ts/layers';
 export { type BackendDescription, isMambaError, MambaError, type MemoryUse } from '@mamba-ts/tensor';
 export { Tokenizer } from '@mamba-ts/tokenizer';
 export { backendNames, createBackend } from './backends.ts';
-export { LocalModel, loadLocalModel } from './local-model.ts';
+export { LocalModel, loadLocalModel, tokenizerOf } from './local-model.ts';
 export type * from './session/types.ts';
 export type * from './types.ts';

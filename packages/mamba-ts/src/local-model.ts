@@ -35,10 +35,10 @@ export class LocalModel implements MambaModel {
     this.#backend = backend;
   }
 
-  /** Throws `NO_TOKENIZER` where the folder has no tokenizer.json. */
+  /** Throws `NO_TOKENIZER` where the checkpoint has none. */
   get tokenizer(): Tokenizer {
     if (!this.#tokenizer) {
-      throw new MambaError('NO_TOKENIZER', `${this.info.name} has no tokenizer.json: pass token ids instead of text`);
+      throw new MambaError('NO_TOKENIZER', `${this.info.name} has no tokenizer: pass token ids instead of text`);
     }
     return this.#tokenizer;
   }
@@ -106,6 +106,12 @@ export class LocalModel implements MambaModel {
   }
 }
 
+/** The tokenizer of an opened checkpoint, null where it has none. Throws `TokenizerError`s. */
+export function tokenizerOf(opened: OpenedModel): Tokenizer | null {
+  if (opened.tokenizerJson) return Tokenizer.fromJSON(opened.tokenizerJson);
+  return opened.tokenizerGguf ? Tokenizer.fromGguf(opened.tokenizerGguf) : null;
+}
+
 /** Loads an opened checkpoint into this thread. */
 export async function loadLocalModel(opened: OpenedModel, options: LoadOptions = {}): Promise<LocalModel> {
   const started = performance.now();
@@ -117,7 +123,7 @@ export async function loadLocalModel(opened: OpenedModel, options: LoadOptions =
       signal,
       onProgress: onProgress && ((done, total) => onProgress({ phase: 'weights', done, total })),
     });
-    const tokenizer = opened.tokenizerJson ? Tokenizer.fromJSON(opened.tokenizerJson) : null;
+    const tokenizer = tokenizerOf(opened);
     const { modelType, ...summary } = model.summary();
     const info: ModelInfo = {
       name: opened.name,

@@ -68,7 +68,12 @@ export interface TensorEntry {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** Of what `read` gives. */
   readonly byteLength: number;
+  /** The type in the file, such as `q4_k`, where reading decodes it to `dtype`. */
+  readonly storedAs?: string;
+  /** The values are those in use already: a parameter's `map` is not applied to them (`ssm_a` of GGUF holds A). */
+  readonly asUsed?: boolean;
 }
 
 /** The tensors of a checkpoint, wherever they lie. Made by `@mamba-ts/loaders`. */

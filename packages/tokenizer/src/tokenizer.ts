@@ -2,6 +2,7 @@ import { AddedTokenMatcher } from './added-tokens.ts';
 import { Bpe } from './bpe.ts';
 import { tokenBytes } from './bytes.ts';
 import { TokenizerError } from './errors.ts';
+import { type GgufTokenizerFields, tokenizerJsonOfGguf } from './gguf.ts';
 import { MAX_ID } from './json.ts';
 import { parseTokenizerJson, type TokenizerConfig } from './parse.ts';
 import { createStreamingDecoder, type StreamingDecoder } from './streaming.ts';
@@ -65,6 +66,14 @@ export class Tokenizer {
    */
   static fromJSON(json: unknown | string | Uint8Array): Tokenizer {
     return new Tokenizer(parseTokenizerJson(json));
+  }
+
+  /**
+   * From the metadata of a GGUF file (`tokenizer.ggml.*`): byte-level BPE (`gpt2`) with the pre-tokenizers of GPT-2,
+   * Llama 3 and Qwen 2, by the names that llama.cpp gives them and their kin. Throws as {@link fromJSON} does.
+   */
+  static fromGguf(fields: GgufTokenizerFields): Tokenizer {
+    return new Tokenizer(parseTokenizerJson(tokenizerJsonOfGguf(fields)));
   }
 
   /** How many tokens there are, added ones included. A model's matrices may have more rows (padding). */

@@ -16,6 +16,7 @@ export async function show(source: string | undefined, options: { json?: boolean
       [...opened.weights.entries.values()].map((entry) => [architecture.canonicalName(entry.name), entry]),
     );
     const dtypes: Record<string, { tensors: number; bytes: number }> = {};
+    const decoded: Record<string, { tensors: number; to: string }> = {};
     let parameters = 0;
     let weightBytes = 0;
     for (const { name, role, shape } of listParameters(definition.parameters)) {
@@ -24,6 +25,9 @@ export async function show(source: string | undefined, options: { json?: boolean
       const dtype = entry?.dtype ?? 'missing';
       const { tensors, bytes } = dtypes[dtype] ?? { tensors: 0, bytes: 0 };
       dtypes[dtype] = { tensors: tensors + 1, bytes: bytes + (entry?.byteLength ?? 0) };
+      if (entry?.storedAs) {
+        decoded[entry.storedAs] = { tensors: (decoded[entry.storedAs]?.tensors ?? 0) + 1, to: dtype };
+      }
       parameters += count;
       // Vectors become f32 in memory.
       weightBytes += role === 'vector' ? 4 * count : (entry?.byteLength ?? 0);
@@ -36,6 +40,7 @@ export async function show(source: string | undefined, options: { json?: boolean
       parameters,
       vocab_size: definition.vocabSize,
       dtypes,
+      decoded,
       state_bytes: stateBytes,
       state_bytes_per_token: stateBytesPerToken,
       files: opened.files,
@@ -54,6 +59,10 @@ export async function show(source: string | undefined, options: { json?: boolean
             .map(([dtype, { tensors, bytes }]) => `${dtype} ${tensors} tensors, ${(bytes / MB).toFixed(1)} MB`)
             .join('; '),
         ],
+        ...Object.entries(decoded).map(([type, { tensors, to }]) => [
+          'decoded',
+          `${tensors} tensors of ${type} to ${to} while loading`,
+        ]),
         [
           'state',
           stateBytesPerToken === 0

@@ -1,5 +1,5 @@
 import { MambaError } from '@mamba-ts/tensor';
-import { Tokenizer } from 'mamba-ts';
+import { tokenizerOf } from 'mamba-ts';
 import { openNodeSource } from 'mamba-ts/node';
 import { interruptible } from '../failure.ts';
 import { modelSource, printJson, readStdin } from '../model.ts';
@@ -12,8 +12,8 @@ export async function tokenize(
   await interruptible(async (signal) => {
     const text = argument ?? (await readStdin(signal));
     const opened = await openNodeSource(await modelSource(options.model), signal);
-    if (!opened.tokenizerJson) throw new MambaError('NO_TOKENIZER', `${opened.name} has no tokenizer.json`);
-    const tokenizer = Tokenizer.fromJSON(opened.tokenizerJson);
+    const tokenizer = tokenizerOf(opened);
+    if (!tokenizer) throw new MambaError('NO_TOKENIZER', `${opened.name} has no tokenizer`);
     const ids = tokenizer.encode(text);
     if (options.json)
       printJson({ model: opened.name, text, ids, tokens: ids.map((id) => tokenizer.idToToken(id) ?? null) });

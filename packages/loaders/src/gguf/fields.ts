@@ -1,0 +1,70 @@
+import { MambaError } from '@mamba-ts/tensor';
+import type { GgufValue } from './header.ts';
+
+/** Readers of the metadata of one architecture: `count('block_count')` reads `<arch>.block_count`. */
+export class Fields {
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly architecture: string;
+  readonly #file: string;
+
+  /** Throws `GGUF_METADATA` where general.architecture is missing. */
+  constructor(metadata: ReadonlyMap<string, GgufValue>, file: string) {
+    this.metadata = metadata;
+    this.#file = file;
+    const architecture = metadata.get('general.architecture');
+    if (typeof architecture !== 'string') this.#refuse('general.architecture', 'a text', architecture);
+    this.architecture = architecture as string;
+  }
+
+  /** A whole number of a size that a model can have. The readers of config.json check its range. */
+  count(key: string, fallback?: number): number {
+    const found = this.#find(key) ?? fallback;
+    if (typeof found === 'number' && Number.isInteger(found) && found >= 0) return found;
+    return this.#refuse(`${this.architecture}.${key}`, 'a whole number', found);
+  }
+
+  number(key: string, fallback?: number): number {
+    const found = this.#find(key) ?? fallback;
+    if (typeof found === 'number' && Number.isFinite(found)) return found;
+    return this.#refuse(`${this.architecture}.${key}`, 'a number', found);
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const found = this.#find(key) ?? fallback;
+    return typeof found === 'boolean' ? found : this.#refuse(`${this.architecture}.${key}`, 'a bool', found);
+  }
+
+  /** A text, or undefined where it is absent. */
+  text(key: string): string | undefined {
+    const found = this.#find(key);
+    if (found === undefined || typeof found === 'string') return found;
+    return this.#refuse(`${this.architecture}.${key}`, 'a text', found);
+  }
+
+  /** The ids under `eos_token_id` and `bos_token_id` of the tokenizer, as config.json names them. */
+  tokenIds(vocabSize: number): Record<string, number> {
+    const ids: Record<string, number> = {};
+    for (const name of ['eos_token_id', 'bos_token_id']) {
+      const found = this.metadata.get(`tokenizer.ggml.${name}`);
+      if (found === undefined) continue;
+      if (typeof found !== 'number' || !(found < vocabSize)) {
+        this.#refuse(`tokenizer.ggml.${name}`, `an id below ${vocabSize}`, found);
+      }
+      ids[name] = found as number;
+    }
+    return ids;
+  }
+
+  #find(key: string): GgufValue | undefined {
+    return this.metadata.get(`${this.architecture}.${key}`);
+  }
+
+  #refuse(key: string, expected: string, found: unknown): never {
+    const shown = found === undefined ? 'nothing' : Array.isArray(found) ? 'a list' : String(found).slice(0, 60);
+    throw new MambaError('GGUF_METADATA', `${this.#file}: ${key} must be ${expected}, found ${shown}`, {
+      file: this.#file,
+      key,
+      expected,
+    });
+  }
+}
