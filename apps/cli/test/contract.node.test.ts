@@ -131,6 +131,7 @@ test('mamba show --json: architecture, parameters, dtypes, state bytes, files, m
     'parameters',
     'vocab_size',
     'dtypes',
+    'decoded',
     'state_bytes',
     'state_bytes_per_token',
     'files',

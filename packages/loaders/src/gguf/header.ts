@@ -112,7 +112,7 @@ class HeaderParser {
     const alignment = (metadata.get('general.alignment') as number | undefined) ?? 32;
     const tensors = this.#parseTensors(tensorCount, alignment);
     const padding = (alignment - (this.#at % alignment)) % alignment;
-    const dataStart = this.#at + (tensors.length === 0 ? 0 : padding);
+    const dataStart = this.#at + padding;
     this.#checkSpans(tensors, dataStart, alignment);
     return { metadata, tensors, dataStart };
   }
@@ -289,7 +289,8 @@ class HeaderParser {
       end = next;
       expected = Math.ceil(end / alignment) * alignment;
     }
-    if (dataStart + end > this.#size) throw this.#truncated(`its tensors end at byte ${dataStart + end}`);
+    // A file without tensors may end without padding.
+    if (end > 0 && dataStart + end > this.#size) throw this.#truncated(`its tensors end at byte ${dataStart + end}`);
     if (dataStart + expected < this.#size) {
       const message = `it has ${this.#size} bytes, but its tensors end at byte ${dataStart + expected}: the rest belongs to none of them`;
       this.#fail('GGUF_TRAILING', message, { expected: dataStart + expected, found: this.#size });
