@@ -120,7 +120,7 @@ function transformerConfig(f: Fields, tensors: Tensors): Record<string, unknown>
     intermediate_size: f.count('feed_forward_length'),
     max_position_embeddings: f.count('context_length'),
     rope_theta: f.number('rope.freq_base', 10000),
-    ...(scaling !== 'none' && { rope_scaling: { rope_type: scaling, factor: f.number('rope.scaling.factor') } }),
+    ...(scaling === 'none' ? {} : { rope_scaling: { rope_type: scaling, factor: f.number('rope.scaling.factor') } }),
     tie_word_embeddings: !tensors.has('output.weight'),
     ...f.tokenIds(vocabSize),
   };

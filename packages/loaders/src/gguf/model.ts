@@ -24,7 +24,7 @@ function modelOf(files: readonly GgufFile[]): OpenedModel {
   return {
     name: source.name.replace(/\.gguf$/i, ''),
     config,
-    ...(metadata.has('tokenizer.ggml.model') && { tokenizerGguf: metadata }),
+    ...(metadata.has('tokenizer.ggml.model') ? { tokenizerGguf: metadata } : {}),
     weights: ggufWeights(files, place),
     files: files.map(({ source: { name, size } }) => ({ name, size })),
   };

@@ -70,8 +70,8 @@ export function ggufWeights(files: readonly GgufFile[], place: (tensor: GgufTens
           dtype,
           shape,
           byteLength,
-          ...(!kept && { storedAs: type.name }),
-          ...(asUsed && { asUsed }),
+          ...(kept ? {} : { storedAs: type.name }),
+          ...(asUsed ? { asUsed } : {}),
         });
       } else others.set(name, { name, dtype: type.name, shape, byteLength: tensor.end - tensor.begin });
     }
