@@ -142,7 +142,7 @@ function loneFile(source: ByteSource): MambaError {
   return new MambaError(
     'MODEL_FILE',
     `${source.name} is a single file without a config.json, so its architecture is unknown. Pass the folder that it lies in ` +
-      '(config.json, model.safetensors, tokenizer.json), or a GGUF file (.gguf).',
+      '(config.json, model.safetensors, tokenizer.json).',
     { file: source.name, expected: 'config.json' },
   );
 }
