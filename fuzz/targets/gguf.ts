@@ -1,18 +1,24 @@
+import { memorySource } from '../../packages/loaders/src/byte-source.ts';
+import { openGguf } from '../../packages/loaders/src/gguf/file.ts';
+import { parseGgufHeader } from '../../packages/loaders/src/gguf/header.ts';
+import { GGUF_LIMITS } from '../../packages/loaders/src/gguf/types.ts';
 import {
   BOOL,
   F32,
   F64,
   type Field,
-  gguf,
+  gguf as fileOf,
   I32,
+  type Layout,
   type Scalar,
   TEXT,
   type TensorInfo,
+  U8,
   U32,
   U64,
-} from '../test/gguf-writer.ts';
-
-type Next = () => number;
+} from '../../packages/loaders/test/gguf-writer.ts';
+import type { Target } from '../fuzz.ts';
+import type { Random } from '../random.ts';
 
 const FIELDS: readonly Field[] = [
   ['general.architecture', TEXT, 'mamba'],
@@ -33,8 +39,12 @@ const TENSORS: readonly TensorInfo[] = [
   { name: 'ids', dims: [1, 1, 3], type: 26, data: new Uint8Array(12).fill(4) },
 ];
 
-/** The file that mutants of raw bytes start from. */
-export const ggufSeed = (): Uint8Array => gguf(FIELDS, TENSORS);
+const SEED: Uint8Array = fileOf(FIELDS, TENSORS);
+const declaredLength = (file: Uint8Array): number => {
+  const { dataStart, tensors } = parseGgufHeader(file, file.length, 'a sound file')!;
+  return dataStart + (tensors.at(-1)?.end ?? 0);
+};
+const HEADER: number = parseGgufHeader(SEED, SEED.length, 'the seed')!.dataStart;
 
 const NUMBERS = [0, 1, 2, 3, 4, 5, 7, 8, 13, 31, 32, 33, 63, 64, 255, 256, 65535, 2 ** 31, 2 ** 32 - 1];
 const WIDE = [
@@ -55,23 +65,25 @@ const WIDE = [
 const KEYS = ['', 'eps', 'general.alignment', 'general.architecture', '__proto__', 'ü', 'x'.repeat(70)];
 
 /** One mutant: most change a field, a tensor or a count and write the rest as it should be; others change raw bytes. */
-export function mutateGguf(next: Next): Uint8Array {
-  const below = (n: number): number => Math.floor(next() * n);
-  const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
-  if (next() < 0.25) {
-    let bytes = ggufSeed();
+function mutate(random: Random): Uint8Array {
+  const next = (): number => random.next();
+  const below = (n: number): number => random.below(n);
+  const pick = <T>(list: readonly T[]): T => random.pick(list);
+  if (next() < 0.2) {
+    let bytes = SEED.slice();
     const how = next();
     if (how < 0.3) return bytes.subarray(0, below(bytes.length + 1));
     if (how < 0.4) return Uint8Array.of(...bytes, ...new Uint8Array(1 + below(64)));
     if (how < 0.6) {
       const at = below(bytes.length);
       bytes = Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(at + 1 + below(16)));
-    } else for (let n = 1 + below(3); n > 0; n--) bytes[below(bytes.length)] = pick([0, 1, 2, 8, 9, 0x7f, 0x80, 0xff]);
+    } else
+      for (let n = 1 + below(3); n > 0; n--) bytes[4 + below(HEADER - 4)] = pick([0, 1, 2, 8, 9, 0x7f, 0x80, 0xff]);
     return bytes;
   }
   const fields: Field[] = [...FIELDS];
   const tensors: TensorInfo[] = [...TENSORS];
-  const layout: { version?: number; tensorCount?: bigint; keyCount?: bigint; alignment?: number } = {};
+  const layout: { -readonly [K in keyof Layout]: Layout[K] } = {};
   for (let n = 1 + below(next() < 0.7 ? 1 : 3); n > 0; n--) {
     const how = next();
     const f = below(fields.length);
@@ -99,9 +111,52 @@ export function mutateGguf(next: Next): Uint8Array {
     else if (how < 0.84) change({ data: new Uint8Array(below(200)) });
     else if (how < 0.88) tensors.splice(t, 1);
     else if (how < 0.92) [tensors[t], tensors[0]] = [tensors[0]!, tensor];
-    else if (how < 0.94) layout.version = pick(NUMBERS);
+    else if (how < 0.93) layout.version = pick([...NUMBERS, 0x3000000]);
+    else if (how < 0.94) layout.magic = 'GGUf';
     else if (how < 0.97) layout.tensorCount = pick([...WIDE, 3n, 5n, 32_769n]);
     else layout.keyCount = pick([...WIDE, 8n, 10n, 65_537n]);
   }
-  return gguf(fields, tensors, layout);
+  return fileOf(fields, tensors, layout);
 }
+
+/** More keys, or more tensors, than a reader should keep in memory. */
+const manyKeys = (): Uint8Array =>
+  fileOf(
+    Array.from({ length: GGUF_LIMITS.keys + 1 }, (_, i): Field => [String(i), U8, 0]),
+    [],
+  );
+const manyTensors = (): Uint8Array => {
+  const tensor = { dims: [1], type: 24, offset: 0, data: new Uint8Array(0) };
+  return fileOf(
+    [],
+    Array.from({ length: GGUF_LIMITS.tensors + 1 }, (_, i) => ({ ...tensor, name: String(i) })),
+  );
+};
+
+async function read(file: Uint8Array): Promise<void> {
+  const { tensors, dataStart } = await openGguf(memorySource('mutant', file));
+  let at = dataStart;
+  for (const { name, begin, end, shape, type } of tensors) {
+    const elements = shape.reduce((product, axis) => product * axis, 1);
+    const whole = (elements / type.block) * type.bytes === end - begin;
+    if (dataStart + begin < at || !whole) throw new Error(`tensor ${name} was accepted wrongly`);
+    at = dataStart + end;
+  }
+  if (tensors.length > 0 && at > file.length) throw new Error('a tensor past the end was accepted');
+}
+
+export const gguf: Target = {
+  name: 'gguf',
+  codes: [
+    ...['MAGIC', 'VERSION', 'ENDIAN', 'TRUNCATED', 'TRAILING', 'UTF8', 'VALUE', 'DUPLICATE', 'ALIGNMENT', 'SHAPE'],
+    ...['TENSOR_TYPE', 'OFFSET', 'OVERLAP', 'HOLE', 'LIMIT'],
+  ].map((code) => `GGUF_${code}`),
+  seeds: [SEED],
+  mutate,
+  large: [manyKeys, manyTensors],
+  // The format has one spelling for everything: its header is what it is made of, and its length.
+  structure: (file) => `${file.length} ${file.subarray(0, HEADER)}`,
+  fixture: /\.gguf$/,
+  declaredLength,
+  read,
+};
