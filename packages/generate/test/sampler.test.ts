@@ -238,3 +238,11 @@ describe('refuses', () => {
     }
   });
 });
+
+test('min-p narrows what top-p left, as in transformers, not the other way round', () => {
+  const probabilities = [0.5, 0.3, 0.1, 0.06, 0.04];
+  const logits = Float32Array.from(probabilities, Math.log);
+  // Of 1, top-p 0.85 keeps 0.5 + 0.3 + 0.1; of the 0.9 that min-p keeps, it would be 0.5 + 0.3.
+  const sampler = createSampler({ temperature: 1, topP: 0.85, minP: 0.15 }, logits.length);
+  expect([...sampler.distribution(logits, new TokenHistory(logits.length)).ids]).toEqual([0, 1, 2]);
+});
