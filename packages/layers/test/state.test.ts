@@ -1,6 +1,7 @@
 import { createWasmBackend } from '@mamba-ts/kernels';
 import { type Backend, isMambaError } from '@mamba-ts/tensor';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { findPreset, loadLanguageModel, randomWeights } from '../src/index.ts';
 import { expectedOf, loadFixtureModel, maxDifference, spread } from './checkpoint.ts';
 
 let backend: Backend;
@@ -62,6 +63,15 @@ describe('a state', () => {
     const bytes = await model.createState().save();
     expect(await codeOf(() => other.loadState(bytes))).toBe('STATE_MODEL');
     expect(await codeOf(() => other.forward(Int32Array.of(1), model.createState(), 'last'))).toBe('STATE_MODEL');
+    const { architecture, config } = await findPreset('mamba-130m');
+    const small = { ...config, d_model: 16, n_layer: 1, vocab_size: 24 };
+    const { parameters } = architecture.createModel(architecture.parseConfig(small));
+    const [first, same, trained] = await Promise.all(
+      [1, 1, 2].map((seed) => loadLanguageModel(architecture, small, randomWeights(parameters, 'f32', seed), backend)),
+    );
+    const saved = await first!.createState().save();
+    expect(await codeOf(() => same!.loadState(saved))).toBe('no error');
+    expect(await codeOf(() => trained!.loadState(saved))).toBe('STATE_MODEL');
   });
 
   test('mangled at any byte or cut anywhere is refused', async () => {
