@@ -1,0 +1,179 @@
+/**
+ * Do memory, workers and handles stay flat over many generations, and over many models loaded and disposed of? See
+ * docs/trust/README.md.
+ *
+ *     node benchmarks/soak.ts [--generations 10000] [--loads 1000] [--worker-loads LOADS] [--json] [--leak heap|model]
+ *
+ * Each is done in this thread and in a worker. Prints figures (JSON with --json), progress to stderr; exit code 1 where a
+ * quantity grew: see `LIMITS`. `--leak` keeps something on purpose, to show that it is seen.
+ */
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { fromPretrained, type MambaModel } from 'mamba-ts';
+import { type Growth, growthOf } from './flat.ts';
+
+const { values } = parseArgs({
+  options: {
+    generations: { type: 'string', default: '10000' },
+    loads: { type: 'string', default: '1000' },
+    'worker-loads': { type: 'string' },
+    leak: { type: 'string', default: '' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+/**
+ * Growth over a whole soak that still counts as flat. Pages, handles and threads must not grow at all (half of one: what a
+ * fit makes of rounding); heaps breathe, and the allocator gives back to the system when it likes.
+ */
+const LIMITS = {
+  heapBytes: 2 << 20,
+  rssBytes: 32 << 20,
+  wasmPages: 0.5,
+  backendBytes: 0.5,
+  handles: 0.5,
+  threads: 0.5,
+} as const;
+type Quantity = keyof typeof LIMITS;
+
+const SAMPLES = 60;
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Every WebAssembly memory that an instance made in this thread exports, as long as it lives. */
+const memories: WeakRef<WebAssembly.Memory>[] = [];
+const original = WebAssembly.Instance;
+WebAssembly.Instance = new Proxy(original, {
+  construct(target, args: ConstructorParameters<typeof original>) {
+    const instance = new target(...args);
+    for (const value of Object.values(instance.exports)) {
+      if (value instanceof WebAssembly.Memory) memories.push(new WeakRef(value));
+    }
+    return instance;
+  },
+});
+const instantiate = WebAssembly.instantiate.bind(WebAssembly) as (...args: unknown[]) => Promise<unknown>;
+WebAssembly.instantiate = (async (...args: unknown[]) => {
+  const result = (await instantiate(...args)) as { instance?: WebAssembly.Instance; exports?: object };
+  for (const value of Object.values((result.instance ?? result).exports ?? {})) {
+    if (value instanceof WebAssembly.Memory) memories.push(new WeakRef(value));
+  }
+  return result;
+}) as typeof WebAssembly.instantiate;
+
+const wasmPages = (): number =>
+  memories.reduce((sum, memory) => sum + (memory.deref()?.buffer.byteLength ?? 0) / 65_536, 0);
+
+function threads(): number {
+  try {
+    return readdirSync('/proc/self/task').length;
+  } catch {
+    return 0; // not Linux: workers then show among the handles
+  }
+}
+
+async function sample(model: MambaModel | null): Promise<Record<Quantity, number>> {
+  // Twice and with a turn of the loop between: what finalizers let go of goes with the second.
+  collect();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  collect();
+  const { heapUsed, arrayBuffers, rss } = process.memoryUsage();
+  return {
+    heapBytes: heapUsed + arrayBuffers,
+    rssBytes: rss,
+    wasmPages: wasmPages(),
+    backendBytes: model ? (await model.memory()).total : 0,
+    handles: process.getActiveResourcesInfo().filter((kind) => kind !== 'Timeout').length,
+    threads: threads(),
+  };
+}
+
+const kept: unknown[] = [];
+
+interface Soak {
+  readonly name: string;
+  readonly cycles: number;
+  readonly seconds: number;
+  readonly growth: Readonly<Record<Quantity, Growth>>;
+  /** A line per quantity that grew. */
+  readonly grew: readonly string[];
+}
+
+async function soak(
+  name: string,
+  cycles: number,
+  model: MambaModel | null,
+  cycle: (index: number) => Promise<void>,
+): Promise<Soak> {
+  const started = performance.now();
+  const every = Math.max(1, Math.floor(cycles / SAMPLES));
+  const samples: Record<Quantity, number>[] = [];
+  let told = started;
+  for (let i = 0; i < cycles; i++) {
+    await cycle(i);
+    if (values.leak === 'heap') kept.push(new Array(2048).fill(i));
+    if (i % every === every - 1) samples.push(await sample(model));
+    if (performance.now() - told > 2000) {
+      told = performance.now();
+      process.stderr.write(`${name}: ${i + 1} of ${cycles}\n`);
+    }
+  }
+  const growth = Object.fromEntries(
+    Object.entries(LIMITS).map(([quantity, limit]) => [
+      quantity,
+      growthOf(
+        samples.map((each) => each[quantity as Quantity]),
+        limit,
+      ),
+    ]),
+  ) as Record<Quantity, Growth>;
+  const grew = Object.entries(growth).flatMap(([quantity, { flat, growth: by, limit }]) =>
+    flat ? [] : [`${name}: ${quantity} grew by ${by.toFixed(1)} over ${cycles} cycles; at most ${limit} is flat`],
+  );
+  return { name, cycles, seconds: Number(((performance.now() - started) / 1000).toFixed(1)), growth, grew };
+}
+
+/** A small model with a tokenizer, so that thousands of cycles take seconds: what leaks does not depend on its size. */
+const folder = mkdtempSync(join(tmpdir(), 'mamba-soak-'));
+const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
+for (const file of ['config.json', 'model.safetensors']) {
+  cpSync(join(fixtures, 'mamba/plain', file), join(folder, file));
+}
+cpSync(join(fixtures, 'tokenizer/gpt2/tokenizer.json'), join(folder, 'tokenizer.json'));
+
+const soaks: Soak[] = [];
+try {
+  for (const worker of [false, true]) {
+    const where = worker ? 'in a worker' : 'in this thread';
+    const generations = Number(values.generations);
+    if (generations > 0) {
+      const model = await fromPretrained(folder, { worker });
+      const generate = async (seed: number): Promise<void> => {
+        await model.generate([1, 2, 3], { maxTokens: 4, seed });
+      };
+      soaks.push(await soak(`generations ${where}`, generations, model, generate));
+      await model.dispose();
+    }
+    const loads = Number(worker ? (values['worker-loads'] ?? values.loads) : values.loads);
+    const load = async (seed: number): Promise<void> => {
+      const model = await fromPretrained(folder, { worker });
+      await model.generate([1, 2, 3], { maxTokens: 2, seed });
+      if (values.leak === 'model') kept.push(model);
+      else await model.dispose();
+    };
+    if (loads > 0) soaks.push(await soak(`loads and disposals ${where}`, loads, null, load));
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+const grew = soaks.flatMap((each) => each.grew);
+const result = { node: process.version, flat: grew.length === 0, grew, soaks };
+console.log(values.json ? JSON.stringify(result) : JSON.stringify(result, null, 2));
+// A leaked worker would keep the process alive.
+process.exit(grew.length > 0 ? 1 : 0);
