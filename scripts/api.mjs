@@ -30,9 +30,9 @@ function build(packages) {
   if (status !== 0) throw new Error(`the build failed:\n${stdout}${stderr}`);
 }
 
-/** The body of one entry's report. */
-function extract({ Extractor, ExtractorConfig }, folder, declarations, scratch) {
-  const config = ExtractorConfig.prepare({
+/** How to read one entry. */
+function configOf({ ExtractorConfig }, folder, declarations, scratch) {
+  return ExtractorConfig.prepare({
     configObject: {
       projectFolder: folder,
       mainEntryPointFilePath: declarations,
@@ -74,15 +74,20 @@ function extract({ Extractor, ExtractorConfig }, folder, declarations, scratch) 
     configObjectFullPath: join(folder, 'api-extractor.json'), // only what its errors name
     packageJsonFullPath: join(folder, 'package.json'),
   });
+}
+
+/** The body of one entry's report. `compilerState` is one program for all entries: the libraries are parsed once. */
+function extract(config, compilerState, { Extractor }, scratch) {
   const errors = [];
   Extractor.invoke(config, {
     localBuild: true,
+    compilerState,
     messageCallback(message) {
       message.handled = true;
       if (message.logLevel === 'error') errors.push(message.text);
     },
   });
-  if (errors.length > 0) throw new Error(`${declarations}:\n${[...new Set(errors)].join('\n')}`);
+  if (errors.length > 0) throw new Error(`${config.mainEntryPointFilePath}:\n${[...new Set(errors)].join('\n')}`);
   const report = readFileSync(join(scratch, 'report.api.md'), 'utf8').replaceAll('\r\n', '\n');
   return (
     /```ts\n([\s\S]*?)```/
@@ -98,17 +103,24 @@ function extract({ Extractor, ExtractorConfig }, folder, declarations, scratch) 
 function makeReports(packages, extractor) {
   const scratch = mkdtempSync(join(tmpdir(), 'mamba-api-'));
   try {
-    return packages
-      .map((one) => ({ ...one, entries: entriesOf(one) }))
-      .filter(({ entries }) => entries.length > 0)
-      .map(({ name, folder, entries }) => {
-        const parts = entries.map(([entry, declarations]) => {
-          const body = extract(extractor, folder, declarations, scratch);
-          return `\n## \`${entry}\`\n\n\`\`\`ts\n${body}\n\`\`\`\n`;
-        });
-        const head = `# Public API of ${name}\n\nMade by \`pnpm api\`. Do not edit.\n`;
-        return { file: fileOf(folder), text: head + parts.join('') };
+    const described = packages
+      .map((one) => ({
+        ...one,
+        entries: entriesOf(one).map(([entry, file]) => [entry, configOf(extractor, one.folder, file, scratch)]),
+      }))
+      .filter(({ entries }) => entries.length > 0);
+    const configs = described.flatMap(({ entries }) => entries.map(([, config]) => config));
+    const compilerState = extractor.CompilerState.create(configs[0], {
+      additionalEntryPoints: configs.map(({ mainEntryPointFilePath }) => mainEntryPointFilePath),
+    });
+    return described.map(({ name, folder, entries }) => {
+      const parts = entries.map(([entry, config]) => {
+        const body = extract(config, compilerState, extractor, scratch);
+        return `\n## \`${entry}\`\n\n\`\`\`ts\n${body}\n\`\`\`\n`;
       });
+      const head = `# Public API of ${name}\n\nMade by \`pnpm api\`. Do not edit.\n`;
+      return { file: fileOf(folder), text: head + parts.join('') };
+    });
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

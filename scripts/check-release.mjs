@@ -7,7 +7,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symli
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { publishable } from './clean-room/tarballs.mjs';
-import { ensureInstalled, pinnedEnvironment, pnpm, root } from './setup.mjs';
+import { ensureInstalled, pinnedEnvironment, pinnedNode, pnpm, root } from './setup.mjs';
 
 const run = (command, args, cwd) => {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -38,7 +38,7 @@ function inCopy(only, action) {
 
 const manifestOf = (copy, folder) => join(copy, folder.slice(root.length), 'package.json');
 const changesetVersion = (copy) =>
-  run(process.execPath, [join(root, 'node_modules/@changesets/cli/bin.js'), 'version'], copy);
+  run(pinnedNode, [join(root, 'node_modules/@changesets/cli/bin.js'), 'version'], copy);
 
 /** Does `^from` allow `to`? For plain versions, the later one second. */
 function caretAllows(from, to) {
