@@ -20,6 +20,7 @@ import type { BackendName } from 'mamba-ts';
 import { interruptible, UsageError } from '../failure.ts';
 import { load, loadBare, printJson, readText } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
+import { print } from '../terminal.ts';
 
 interface CompareOptions {
   readonly models?: readonly string[];
@@ -80,7 +81,7 @@ export async function compareModels(options: CompareOptions): Promise<void> {
       if (options.html !== undefined) await saveFile(options.html, [new TextEncoder().encode(compareHtml(report))]);
       if (options.csv !== undefined) await saveFile(options.csv, [new TextEncoder().encode(compareCsv(report))]);
       if (options.json) printJson(report);
-      else process.stdout.write(`${tableOf(report)}\n${describeComparison(report)}\n`);
+      else print(`${tableOf(report)}\n${describeComparison(report)}\n`);
     } finally {
       bar.end();
       for (const model of loaded) model.backend.dispose();

@@ -3,6 +3,7 @@ import { saveFile } from '@mamba-ts/loaders/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { load, type ModelOptions, printJson, readStdin } from '../model.ts';
 import { ProgressBar } from '../progress.ts';
+import { print } from '../terminal.ts';
 
 interface InspectCommandOptions extends ModelOptions {
   readonly layer?: number;
@@ -28,7 +29,7 @@ export async function inspectText(argument: string | undefined, options: Inspect
       bar.end();
       if (options.html !== undefined) await saveFile(options.html, [new TextEncoder().encode(inspectHtml(report))]);
       if (options.json) printJson(report);
-      else process.stdout.write(`${describeInspection(report)}\n`);
+      else print(`${describeInspection(report)}\n`);
     } finally {
       bar.end();
       await model.dispose();
