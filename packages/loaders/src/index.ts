@@ -10,6 +10,7 @@ export { type GgufFile, openGguf, splitName } from './gguf/file.ts';
 export type { GgufTensor, GgufValue } from './gguf/header.ts';
 export { GGUF_LIMITS } from './gguf/types.ts';
 export { isGguf, type OpenedModel, openModel } from './model.ts';
+export { openPytorch, type PytorchFile, type PytorchTensor, pytorchWeights } from './pytorch/file.ts';
 export { LIMITS, SAFETENSORS_BITS, type SafetensorsDType } from './safetensors/dtypes.ts';
 export { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
 export type { SafetensorsTensor } from './safetensors/header.ts';

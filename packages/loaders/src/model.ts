@@ -5,8 +5,9 @@ import { splitName } from './gguf/file.ts';
 import type { GgufValue } from './gguf/header.ts';
 import { openGgufFile, openGgufModel } from './gguf/model.ts';
 import { readJsonObject } from './json-file.ts';
-import { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
-import { openShards } from './shards.ts';
+import { openPytorch, pytorchWeights } from './pytorch/file.ts';
+import { openSafetensors } from './safetensors/file.ts';
+import { openShardsBy } from './shards.ts';
 import { type CheckpointSource, safetensorsWeights } from './weights.ts';
 
 /** Most bytes of the small files. */
@@ -31,13 +32,13 @@ export interface OpenedModel {
 
 /**
  * Opens a model folder in Hugging Face layout: config.json, model.safetensors or model.safetensors.index.json with its
- * shards, and where they exist tokenizer.json and generation_config.json. Or a GGUF file, which is a whole model: by
+ * shards (else pytorch_model.bin or its index), and where they exist tokenizer.json and generation_config.json. Or a GGUF file, which is a whole model: by
  * itself, as the only one of a folder without config.json, or by its name, `file`, in any folder (with all parts where it
  * is split). Headers are read and checked, weights are not.
  *
  * Throws `MODEL_FILE` where a file is missing (with what the folder holds and the remedy), `CONFIG_SIZE` and `CONFIG_JSON`
  * (config.json over 1 MiB, or not an object), `GENERATION_CONFIG_SIZE` and `_JSON`, `TOKENIZER_SIZE` (over 64 MiB), and
- * what `openSafetensors`, `openShards` and `openGgufFile` throw.
+ * what `openSafetensors`, `openShards`, `openPytorch` and `openGgufFile` throw.
  */
 export async function openModel(
   model: ModelFolder | ByteSource,
@@ -67,16 +68,7 @@ export async function openModel(
   if (!configFile) throw await missing(folder, 'config.json');
   const config = await readJsonObject(configFile, 'CONFIG', CONFIG_BYTES, signal);
 
-  let shards: SafetensorsFile[];
-  const single = await optional('model.safetensors');
-  if (single) shards = [await openSafetensors(single, signal)];
-  else {
-    const index = await optional('model.safetensors.index.json');
-    if (!index) throw await missing(folder, 'model.safetensors or model.safetensors.index.json');
-    shards = await openShards(folder, 'model.safetensors.index.json', signal);
-    for (const { source } of shards) files.push({ name: source.name, size: source.size });
-  }
-
+  const weights = await openWeights(folder, optional, files, signal);
   const generation = await optional('generation_config.json');
   const tokenizer = await optional('tokenizer.json');
   return {
@@ -86,9 +78,36 @@ export async function openModel(
       generationConfig: await readJsonObject(generation, 'GENERATION_CONFIG', CONFIG_BYTES, signal),
     }),
     ...(tokenizer && { tokenizerJson: await readTokenizer(tokenizer, signal) }),
-    weights: safetensorsWeights(shards),
+    weights,
     files,
   };
+}
+
+/** The weights of a folder: safetensors where there are such, else a PyTorch checkpoint; each in one file or in shards. */
+async function openWeights(
+  folder: ModelFolder,
+  optional: (path: string) => Promise<ByteSource | null>,
+  files: { name: string; size: number }[],
+  signal?: AbortSignal,
+): Promise<CheckpointSource> {
+  async function inShards<T extends { readonly source: ByteSource; readonly tensors: ReadonlyMap<string, unknown> }>(
+    open: (source: ByteSource, signal?: AbortSignal) => Promise<T>,
+    index: string,
+  ): Promise<T[] | null> {
+    if (!(await optional(index))) return null;
+    const shards = await openShardsBy(open, folder, index, signal);
+    for (const { source } of shards) files.push({ name: source.name, size: source.size });
+    return shards;
+  }
+  const single = await optional('model.safetensors');
+  if (single) return safetensorsWeights([await openSafetensors(single, signal)]);
+  const shards = await inShards(openSafetensors, 'model.safetensors.index.json');
+  if (shards) return safetensorsWeights(shards);
+  const pickled = await optional('pytorch_model.bin');
+  if (pickled) return pytorchWeights([await openPytorch(pickled, signal)]);
+  const pickledShards = await inShards(openPytorch, 'pytorch_model.bin.index.json');
+  if (pickledShards) return pytorchWeights(pickledShards);
+  throw await missing(folder, 'model.safetensors or model.safetensors.index.json');
 }
 
 /** Whether a path, an address or a name is of a GGUF file. */

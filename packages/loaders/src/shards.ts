@@ -1,4 +1,5 @@
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
+import type { ByteSource } from './byte-source.ts';
 import { checkFileName } from './file-name.ts';
 import type { ModelFolder } from './folder.ts';
 import { readJsonObject } from './json-file.ts';
@@ -18,6 +19,16 @@ const MAX_SHARDS = 1024;
  * themselves throw. (`INDEX_DUPLICATE` comes with `safetensorsWeights`.)
  */
 export async function openShards(folder: ModelFolder, index: string, signal?: AbortSignal): Promise<SafetensorsFile[]> {
+  return openShardsBy(openSafetensors, folder, index, signal);
+}
+
+/** The same for shards of any format, each opened by `open`. */
+export async function openShardsBy<T extends { readonly tensors: ReadonlyMap<string, unknown> }>(
+  open: (source: ByteSource, signal?: AbortSignal) => Promise<T>,
+  folder: ModelFolder,
+  index: string,
+  signal?: AbortSignal,
+): Promise<T[]> {
   const json = await readJsonObject(await folder.open(index, signal), 'INDEX', INDEX_BYTES, signal);
   const map = json.weight_map;
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
@@ -43,9 +54,9 @@ export async function openShards(folder: ModelFolder, index: string, signal?: Ab
       found: wanted.size,
     });
   }
-  const files: SafetensorsFile[] = [];
+  const files: T[] = [];
   for (const [name, tensors] of [...wanted].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const file = await openSafetensors(await openShard(folder, index, name, wanted.size, signal), signal);
+    const file = await open(await openShard(folder, index, name, wanted.size, signal), signal);
     for (const tensor of tensors) {
       if (file.tensors.has(tensor)) continue;
       throw new MambaError(
