@@ -259,7 +259,7 @@ describe('an index', () => {
 test('missing weights: the message says what was found and what to do', async () => {
   const at = (files: Record<string, Uint8Array>) =>
     messageOf(() => openModel(memoryFolder('m', { 'config.json': text('{}'), ...files })));
-  expect(await at({ 'pytorch_model.bin': new Uint8Array(1) })).toContain('convert it to safetensors');
+  expect(await at({ 'weights.bin': new Uint8Array(1) })).toContain('convert it to safetensors');
   expect(await at({ 'other.safetensors': await one('w') })).toContain('rename it to model.safetensors');
   expect(await at({})).toContain('it holds config.json');
   expect(await messageOf(() => openModel(memoryFolder('m', {})))).toContain('it holds no files');
