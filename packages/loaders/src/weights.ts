@@ -1,5 +1,5 @@
 import { DTYPE_BYTES, MambaError, type TensorEntry, type WeightSource } from '@mamba-ts/tensor';
-import { WEIGHT_DTYPES } from './safetensors/dtypes.ts';
+import { DECODED_TO_F16, WEIGHT_DTYPES } from './safetensors/dtypes.ts';
 import type { SafetensorsFile } from './safetensors/file.ts';
 import { type SafetensorsTensor, shownName } from './safetensors/header.ts';
 
@@ -52,6 +52,10 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
       if (dtype) {
         entries.set(name, { name, dtype, shape, byteLength });
         largest = Math.max(largest, byteLength);
+      } else if (DECODED_TO_F16[tensor.dtype]) {
+        const storedAs = tensor.dtype.toLowerCase();
+        entries.set(name, { name, dtype: 'f16', shape, byteLength: 2 * byteLength, storedAs });
+        largest = Math.max(largest, byteLength);
       } else others.set(name, { name, dtype: tensor.dtype, shape, byteLength });
     }
   }
@@ -62,11 +66,21 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
     if (!place) throw noTensor(name, entries);
     const { file, tensor } = place;
     const dtype = WEIGHT_DTYPES[tensor.dtype];
-    if (!dtype) {
+    const table = DECODED_TO_F16[tensor.dtype];
+    const scale = ['_scale', '_scale_inv'].map((suffix) => name + suffix).find((other) => places.has(other));
+    if (table && scale !== undefined) {
+      throw new MambaError(
+        'TENSOR_SCALE',
+        `tensor ${shownName(name)} in ${file.source.name} is to be multiplied by ${shownName(scale)}, which is not done. ` +
+          'Convert the checkpoint to bf16.',
+        { tensor: name, scale },
+      );
+    }
+    if (!dtype && !table) {
       throw new MambaError(
         'TENSOR_DTYPE',
         `tensor ${shownName(name)} in ${file.source.name} has the dtype ${tensor.dtype}; weights are read from ` +
-          `${Object.keys(WEIGHT_DTYPES).join(', ')}. Convert the checkpoint.`,
+          `${[...Object.keys(WEIGHT_DTYPES), ...Object.keys(DECODED_TO_F16)].join(', ')}. Convert the checkpoint.`,
         { tensor: name, found: tensor.dtype },
       );
     }
@@ -74,10 +88,13 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
     const staging = spare ?? new Uint8Array(Math.min(STAGING_BYTES, largest));
     spare = null;
     try {
-      const step = staging.byteLength - (staging.byteLength % DTYPE_BYTES[dtype]);
+      // A piece of f16 is twice as long as the codes that it is decoded from.
+      const most = table ? Math.ceil(staging.byteLength / 2) : staging.byteLength;
+      const step = most - (most % (dtype ? DTYPE_BYTES[dtype] : 1));
       for (let at = tensor.begin; at < tensor.end; at += step) {
         const length = Math.min(step, tensor.end - at);
-        yield await file.source.read(file.dataStart + at, length, { into: staging, signal });
+        const piece = await file.source.read(file.dataStart + at, length, { into: staging, signal });
+        yield table ? decodeTo16Bits(piece, table) : piece;
         signal?.throwIfAborted();
       }
     } finally {
@@ -85,6 +102,17 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
     }
   }
   return { entries, others, metadata, read };
+}
+
+/** Little-endian. */
+function decodeTo16Bits(codes: Uint8Array, table: Uint16Array): Uint8Array {
+  const out = new Uint8Array(2 * codes.length);
+  for (let i = 0; i < codes.length; i++) {
+    const bits = table[codes[i]!]!;
+    out[2 * i] = bits & 0xff;
+    out[2 * i + 1] = bits >> 8;
+  }
+  return out;
 }
 
 /** For a name that no entry has. */

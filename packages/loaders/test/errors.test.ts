@@ -389,7 +389,7 @@ test.each<Case>([
         ]).read('q'),
       ),
     'TENSOR_DTYPE',
-    'tensor "q" in t.safetensors has the dtype I8; weights are read from F32, F16, BF16. Convert the checkpoint.',
+    'tensor "q" in t.safetensors has the dtype I8; weights are read from F32, F16, BF16, F8_E4M3, F8_E5M2. Convert the checkpoint.',
     { tensor: 'q', found: 'I8' },
   ],
   [

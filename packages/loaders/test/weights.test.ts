@@ -1,5 +1,6 @@
-import { isMambaError } from '@mamba-ts/tensor';
+import { decodeToF32, isMambaError } from '@mamba-ts/tensor';
 import { expect, test } from 'vitest';
+import { loadFixture } from '../../../fixtures/load.ts';
 import {
   type ByteSource,
   blobSource,
@@ -80,14 +81,14 @@ test('entries are in file order, a scalar and an empty tensor among them', async
 test('tensors of other dtypes are listed; reading one names it', async () => {
   const weights = await weightsOf(
     raw(
-      '{"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"q":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[8,10]}}',
+      '{"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"q":{"dtype":"F8_E8M0","shape":[2],"data_offsets":[8,10]}}',
       10,
     ),
   );
   expect(weights.entries.size).toBe(0);
-  expect([...weights.others.values()].map(({ name, dtype }) => `${name} ${dtype}`)).toEqual(['ids I64', 'q F8_E4M3']);
+  expect([...weights.others.values()].map(({ name, dtype }) => `${name} ${dtype}`)).toEqual(['ids I64', 'q F8_E8M0']);
   expect(await codeOf(() => join(weights.read('q')))).toBe('TENSOR_DTYPE');
-  expect(await messageOf(() => join(weights.read('q')))).toContain('tensor "q" in t has the dtype F8_E4M3');
+  expect(await messageOf(() => join(weights.read('q')))).toContain('tensor "q" in t has the dtype F8_E8M0');
   expect(await codeOf(() => join(weights.read('w')))).toBe('TENSOR_MISSING');
 });
 
@@ -182,4 +183,22 @@ test('metadata of all shards together, of which the first that has a key counts;
 test('errors are marked as ours across copies of the package', async () => {
   const error = await join((await weightsOf(raw('{}'))).read('x')).catch((thrown: unknown) => thrown);
   expect(isMambaError(error, 'TENSOR_MISSING')).toBe(true);
+});
+
+test.each(['e4m3', 'e5m2'])('each code of %s is decoded to the f16 of its value in PyTorch', async (name) => {
+  const weights = await weightsOf(await loadFixture('safetensors/fp8.safetensors'));
+  const storedAs = `f8_${name}`;
+  expect(weights.entries.get(name)).toEqual({ name, dtype: 'f16', shape: [256], byteLength: 512, storedAs });
+  const found = decodeToF32(await join(weights.read(name)), 'f16');
+  const expected = decodeToF32(await join(weights.read(`${name}.values`)), 'f32');
+  expect(found, 'fixtures are made by: .venv/bin/python fixtures/fp8.py').toEqual(expected);
+  expect(new Set(expected).size).toBeGreaterThan(240);
+});
+
+test('an 8-bit weight with a scale beside it is not read without it', async () => {
+  const bytes = raw(
+    '{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},"w_scale":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}',
+    6,
+  );
+  expect(await codeOf(async () => join((await weightsOf(bytes)).read('w')))).toBe('TENSOR_SCALE');
 });

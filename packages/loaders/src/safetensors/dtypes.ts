@@ -1,4 +1,4 @@
-import type { DType } from '@mamba-ts/tensor';
+import { type DType, f32ToF16 } from '@mamba-ts/tensor';
 
 /**
  * The element types of the format in order of alignment, as huggingface/safetensors `tensor.rs` has them, with their
@@ -37,6 +37,24 @@ export const WEIGHT_DTYPES: Readonly<Partial<Record<SafetensorsDType, DType>>> =
   F32: 'f32',
   F16: 'f16',
   BF16: 'bf16',
+};
+
+/** The f16 bits of a float of 1 sign, 4 exponent and 3 fraction bits: f16 holds each exactly. */
+function e4m3(code: number): number {
+  const exponent = (code >> 3) & 15;
+  const fraction = (code & 7) / 8;
+  const magnitude = exponent === 0 ? fraction * 2 ** -6 : (1 + fraction) * 2 ** (exponent - 7);
+  // One NaN of each sign, no infinity.
+  return (code & 0x80 ? 0x8000 : 0) | ((code & 0x7f) === 0x7f ? 0x7e00 : f32ToF16(magnitude));
+}
+
+/**
+ * Element types that are decoded to f16 as they are read (Micikevicius et al. 2022, FP8 Formats for Deep Learning): the f16 bits of each
+ * code. e5m2 is the upper half of f16.
+ */
+export const DECODED_TO_F16: Readonly<Partial<Record<SafetensorsDType, Uint16Array>>> = {
+  F8_E4M3: Uint16Array.from({ length: 256 }, (_, code) => e4m3(code)),
+  F8_E5M2: Uint16Array.from({ length: 256 }, (_, code) => code << 8),
 };
 
 /**
