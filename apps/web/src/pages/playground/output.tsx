@@ -65,6 +65,21 @@ function Announcement() {
   );
 }
 
+/** Characters of a block, but for the rest of its last line. */
+const BLOCK = 1500;
+
+/** A long text in blocks that end with a line: only the last one grows, so a frame lays out no more than that. */
+function blocksOf(text: string): string[] {
+  const blocks: string[] = [];
+  for (let start = 0; start < text.length; ) {
+    const line = text.indexOf('\n', start + BLOCK);
+    const end = line < 0 ? text.length : line + 1;
+    blocks.push(text.slice(start, end));
+    start = end;
+  }
+  return blocks;
+}
+
 /** Keeps the end of a growing text in view, unless the reader scrolled away from it. */
 function useFollowedEnd() {
   const box = useRef<HTMLElement>(null);
@@ -94,7 +109,13 @@ export function Output() {
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
         <section class="text" {...followed} tabIndex={0} aria-label="What the model wrote">
           <span class="text-prompt">{promptShown}</span>
-          <span id="written">{written}</span>
+          <span id="written">
+            {blocksOf(written.value).map((part, i) => (
+              <span key={i} class="text-block">
+                {part}
+              </span>
+            ))}
+          </span>
           {busy && <span class="caret" aria-hidden="true" />}
         </section>
       )}
