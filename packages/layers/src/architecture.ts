@@ -54,14 +54,19 @@ export function under(prefix: string, observe: Observe | undefined): Observe | u
 
 /** A model as data and one function; weights, states and the backend are passed in. */
 export interface ModelDefinition<P extends ParameterTree = ParameterTree> {
+  /** As config.json names it, such as `mamba`. */
   readonly modelType: string;
   /** Ids 0..vocabSize-1 exist. */
   readonly vocabSize: number;
+  /** Ids that end a text; may be none. */
   readonly eosTokenIds: readonly number[];
+  /** The id that begins a text, or null. */
   readonly bosTokenId: number | null;
   /** The most tokens that a sequence may have; null for no limit. */
   readonly contextLength: number | null;
+  /** What it needs, in the nesting that `hidden` takes. */
   readonly parameters: P;
+  /** How the state of one sequence lies in a slot. */
   readonly state: StateLayout;
   /**
    * The hidden states from which the head makes logits: embedding, blocks, final norm. ids `[T]` -> `[T, d_model]`;

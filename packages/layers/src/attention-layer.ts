@@ -18,9 +18,13 @@ import type { StateLayoutBuilder } from './state-layout.ts';
  * `heads` query heads share `keyHeads` heads of keys and values, `headDim` wide each (grouped queries, Ainslie et al. 2023).
  */
 export interface AttentionConfig {
+  /** Width of the residual stream. */
   readonly dModel: number;
+  /** Of queries. */
   readonly heads: number;
+  /** Of keys and values; `heads` is a multiple. */
   readonly keyHeads: number;
+  /** Channels of one head. */
   readonly headDim: number;
   /** Of the projections. */
   readonly attentionBias: boolean;

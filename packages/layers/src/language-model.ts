@@ -68,10 +68,13 @@ class SlotState implements State {
 
 /** What a loaded model is made of. */
 export interface ModelSummary {
+  /** As config.json names it, such as `mamba`. */
   readonly modelType: string;
+  /** Numbers in the weights; a tied embedding counts once. */
   readonly parameters: number;
   /** Tensors and bytes in memory by dtype. */
   readonly dtypes: Readonly<Record<string, { tensors: number; bytes: number }>>;
+  /** Bytes of weights in memory. */
   readonly weightBytes: number;
   /** Bytes of one sequence's state before any token; of a Transformer none. */
   readonly stateBytes: number;

@@ -21,13 +21,19 @@ import type { StateLayoutBuilder } from './state-layout.ts';
  * x -> u (the scan's input), z -> gate.
  */
 export interface MambaMixerConfig {
+  /** Width of the residual stream. */
   readonly dModel: number;
+  /** Channels of the convolution and the scan: expand * dModel. */
   readonly dInner: number;
+  /** Numbers of state per channel. */
   readonly dState: number;
+  /** Taps of the convolution. */
   readonly dConv: number;
+  /** Width of delta before dt_proj. */
   readonly dtRank: number;
   /** Biases of in_proj and out_proj. */
   readonly bias: boolean;
+  /** A bias of the convolution. */
   readonly convBias: boolean;
   /** Epsilon of a norm without weight on each of delta, B and C (FalconMamba), or null for none. */
   readonly selectionNormEps: number | null;
@@ -35,16 +41,27 @@ export interface MambaMixerConfig {
 
 /** A type alias, not an interface, so that it is a `ParameterTree`. */
 export type MambaMixerParameters = {
+  /** `[2 dInner, dModel]`: x, then the gate z. */
   readonly inProj: ParameterSpec;
+  /** `[2 dInner]`. */
   readonly inProjBias: ParameterSpec | null;
+  /** `[dInner, dConv]`. */
   readonly conv: ParameterSpec;
+  /** `[dInner]`. */
   readonly convBias: ParameterSpec | null;
+  /** `[dtRank + 2 dState, dInner]`: delta, B, C. */
   readonly xProj: ParameterSpec;
+  /** `[dInner, dtRank]`. */
   readonly dtProj: ParameterSpec;
+  /** `[dInner]`, added before softplus. */
   readonly dtBias: ParameterSpec;
+  /** `[dInner, dState]`, -exp of A_log. */
   readonly A: ParameterSpec;
+  /** `[dInner]`. */
   readonly D: ParameterSpec;
+  /** `[dModel, dInner]`. */
   readonly outProj: ParameterSpec;
+  /** `[dModel]`. */
   readonly outProjBias: ParameterSpec | null;
 };
 

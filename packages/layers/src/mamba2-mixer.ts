@@ -19,17 +19,23 @@ import type { StateLayoutBuilder } from './state-layout.ts';
  * letters; z -> gate.
  */
 export interface Mamba2MixerConfig {
+  /** Width of the residual stream. */
   readonly dModel: number;
   /** expand * dModel: columns of out_proj. */
   readonly dInner: number;
   /** The part of dInner that goes through the SSM, heads * headDim; the rest is a gated MLP beside it. */
   readonly dSsm: number;
+  /** Each with a step size and a decay of its own. */
   readonly heads: number;
+  /** Of heads that share B and C. */
   readonly groups: number;
+  /** Numbers of state per channel. */
   readonly dState: number;
+  /** Taps of the convolution. */
   readonly dConv: number;
   /** Biases of in_proj and out_proj. */
   readonly bias: boolean;
+  /** A bias of the convolution. */
   readonly convBias: boolean;
   /** D has a number per channel instead of one per head. */
   readonly skipPerChannel: boolean;
@@ -37,6 +43,7 @@ export interface Mamba2MixerConfig {
   readonly dtLimit: readonly [low: number, high: number];
   /** `after`: norm(y silu(z)); `before`: norm(y) silu(z); `none`: y silu(z). */
   readonly norm: 'after' | 'before' | 'none';
+  /** Epsilon of the mixer's norm. */
   readonly mixerNormEps: number;
 }
 

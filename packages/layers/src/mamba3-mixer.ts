@@ -21,10 +21,15 @@ import type { StateLayoutBuilder } from './state-layout.ts';
  * (before its sigmoid), theta -> angle; dt, B, C, D keep their letters; z -> gate.
  */
 export interface Mamba3MixerConfig {
+  /** Width of the residual stream. */
   readonly dModel: number;
+  /** Each with a step size and a decay of its own. */
   readonly heads: number;
+  /** Channels of one head. */
   readonly headDim: number;
+  /** Of heads that share B and C. */
   readonly groups: number;
+  /** Numbers of state per channel. */
   readonly dState: number;
   /** Angles per head; the projection gives them once for all heads. */
   readonly angles: number;
@@ -33,6 +38,7 @@ export interface Mamba3MixerConfig {
   /** Whether y is normed per head before the gate. */
   readonly norm: boolean;
   readonly form: Mamba3Form;
+  /** Epsilon of the mixer's norms. */
   readonly mixerNormEps: number;
 }
 

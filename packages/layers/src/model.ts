@@ -23,6 +23,7 @@ export interface Sequence {
   readonly ids: Int32Array;
   /** Continued in place. */
   readonly state: State;
+  /** Of which of these tokens. */
   readonly logits: LogitsWanted;
 }
 

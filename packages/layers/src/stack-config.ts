@@ -3,16 +3,23 @@ import { absent, flag, MAX_LAYERS, object, oneOf, positive, size, tokenIds } fro
 
 /** What the config.json files of all Mamba generations say alike. */
 export interface StackConfig {
+  /** Ids 0..vocabSize-1 exist. */
   readonly vocabSize: number;
   /** Rows of the embedding; at least `vocabSize`. */
   readonly paddedVocabSize: number;
+  /** Blocks. */
   readonly nLayer: number;
+  /** Width of the residual stream. */
   readonly dModel: number;
   /** Width of the gated MLP behind each mixer; 0 for none. */
   readonly dIntermediate: number;
+  /** Epsilon of the norms between the blocks. */
   readonly normEps: number;
+  /** The embedding is the output matrix too. */
   readonly tieEmbeddings: boolean;
+  /** Ids that end a text; may be none. */
   readonly eosTokenIds: readonly number[];
+  /** The id that begins a text, or null. */
   readonly bosTokenId: number | null;
 }
 

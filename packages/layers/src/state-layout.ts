@@ -2,6 +2,7 @@ import type { CacheField, StateField } from '@mamba-ts/tensor';
 
 /** Where every layer's state lies in a slot. */
 export interface StateLayout {
+  /** In slot order. */
   readonly fields: readonly StateField[];
   /** f32 elements of a slot's block. */
   readonly length: number;

@@ -16,6 +16,7 @@ const TOKENIZER_BYTES = 64 << 20;
 
 /** A model as its files give it: described, checked, its weights not yet read. */
 export interface OpenedModel {
+  /** The folder's or file's name. */
   readonly name: string;
   /** The object in config.json, unchecked. Infinities are numbers, however Python wrote them. */
   readonly config: unknown;
@@ -25,6 +26,7 @@ export interface OpenedModel {
   readonly tokenizerJson?: Uint8Array;
   /** The metadata of a GGUF file with a tokenizer (`tokenizer.ggml.*`). */
   readonly tokenizerGguf?: ReadonlyMap<string, GgufValue>;
+  /** Its tensors, under the names of the file. */
   readonly weights: CheckpointSource;
   /** All files that belong to it, with their sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly size: number }[];

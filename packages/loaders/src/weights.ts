@@ -12,6 +12,7 @@ export interface OtherEntry {
   /** As the file names it, such as `I64`. */
   readonly dtype: string;
   readonly shape: readonly number[];
+  /** In the file. */
   readonly byteLength: number;
 }
 

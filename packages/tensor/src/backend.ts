@@ -20,7 +20,9 @@ export interface Slot {
 
 /** Where one layer's state lies in every slot of a model, e.g. `layers.3.ssm`, `[channels, states]`. */
 export interface StateField {
+  /** For inspection and saved states, such as `layers.3.conv`. */
   readonly name: string;
+  /** Row-major. */
   readonly shape: readonly number[];
   /** f32 elements from the start of the slot. */
   readonly offset: number;
@@ -31,9 +33,11 @@ export interface StateField {
  * How rows lie in memory is the backend's business; read and written they are `[rows, sum of 2 heads width]`.
  */
 export interface CacheField {
+  /** For inspection, such as `layers.3.attention`. */
   readonly name: string;
   /** Heads of keys and values; queries may have a multiple of them. */
   readonly heads: number;
+  /** Of one head. */
   readonly width: number;
   /** f32 elements from the start of a row. */
   readonly offset: number;
@@ -49,6 +53,7 @@ export interface Segment {
   readonly start: number;
   /** Rows; 0 is allowed and leaves the state alone (but for `reset`). */
   readonly length: number;
+  /** The state that the rows read and advance. */
   readonly slot: Slot;
   /** Zero the state before the first row. */
   readonly reset: boolean;
@@ -277,6 +282,7 @@ export type OpName = keyof Ops;
 export interface BackendDescription {
   /** `reference`, `wasm-simd`, `wasm-relaxed`, ... */
   readonly name: string;
+  /** That compute, the one that calls among them. */
   readonly threads: number;
   /** Instruction set or number format in words, e.g. `WebAssembly simd128`. */
   readonly arithmetic: string;

@@ -8,7 +8,9 @@ const MARKER: unique symbol = Symbol.for('mamba-ts.error') as never;
  * {@link isMambaError}, never with `instanceof`.
  */
 export class MambaError extends Error {
+  /** Stable, such as `FILE_MISSING`: what programs compare. */
   readonly code: string;
+  /** What the message says, as fields: names, expected and found values. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(

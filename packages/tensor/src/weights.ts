@@ -9,6 +9,7 @@ export interface ParameterSpec {
   readonly kind: 'parameter';
   /** Canonical name: the Hugging Face tensor name. Loaders map the names of other layouts to it. */
   readonly name: string;
+  /** `linear`, `logits` and `embedding` take a matrix; all else is a vector. */
   readonly role: 'matrix' | 'vector';
   /** As used. A file's shape may differ by axes of length 1 (conv1d is `[channels, 1, taps]` in files). */
   readonly shape: readonly number[];
@@ -41,8 +42,10 @@ export function vector(
 
 /** A loaded parameter: opaque to layers, owned by the backend that made it. */
 export interface Weight {
+  /** As its {@link ParameterSpec} names it. */
   readonly name: string;
   readonly role: 'matrix' | 'vector';
+  /** As used: see {@link ParameterSpec.shape}. */
   readonly shape: readonly number[];
   /** As stored in memory. */
   readonly dtype: DType;
@@ -66,7 +69,9 @@ export type WeightsOf<T> = T extends ParameterSpec
 export interface TensorEntry {
   /** Canonical (Hugging Face) name. */
   readonly name: string;
+  /** Of what `read` gives. */
   readonly dtype: DType;
+  /** As in the file; row-major. */
   readonly shape: readonly number[];
   /** Of what `read` gives. */
   readonly byteLength: number;

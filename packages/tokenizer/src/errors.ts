@@ -15,7 +15,9 @@ export type TokenizerErrorCode = 'TOKENIZER_JSON' | 'TOKENIZER_UNSUPPORTED' | 'T
 
 /** The one error class of this package; test with `isMambaError` of @mamba-ts/tensor or by `code`. */
 export class TokenizerError extends Error {
+  /** Stable: what programs compare. */
   readonly code: TokenizerErrorCode;
+  /** What the message says, as fields. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(

@@ -7,7 +7,9 @@ import { type ComparedModel, type ComparePoint, type CompareReport, exponent, me
 export interface Contestant {
   readonly name: string;
   readonly model: LanguageModel;
+  /** Numbers in the weights. */
   readonly params: number;
+  /** In memory. */
   readonly weightBytes: number;
   /** The most tokens that the model takes (a Transformer's context); null or left out for no limit. */
   readonly contextLength?: number | null;

@@ -18,17 +18,24 @@ export interface ComparePoint {
 
 /** Nats per token at the positions `from` to `to - 1` of a text that starts from a fresh state. */
 export interface QualityBucket {
+  /** First position, counted from the start of a window. */
   readonly from: number;
+  /** First position behind it. */
   readonly to: number;
+  /** Scored there, over all windows. */
   readonly tokens: number;
+  /** Mean of -ln p. */
   readonly nats_per_token: number;
 }
 
 /** One model of a {@link CompareReport}, in the field names of its JSON. */
 export interface ComparedModel {
   readonly name: string;
+  /** Numbers in the weights. */
   readonly params: number;
+  /** In memory. */
   readonly weight_bytes: number;
+  /** By length, ascending. */
   readonly points: readonly ComparePoint[];
   /** Least-squares slope of log time over log length: 1 is linear, 2 quadratic. Null below two measured points. */
   readonly prefill_exponent: number | null;

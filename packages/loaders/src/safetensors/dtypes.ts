@@ -64,7 +64,9 @@ export const DECODED_TO_F16: Readonly<Partial<Record<SafetensorsDType, Uint16Arr
 export const LIMITS = {
   /** Bytes; the reference reader's own limit. */
   header: 100_000_000,
+  /** In one file. */
   tensors: 32_768,
+  /** Axes of one tensor. */
   rank: 32,
   /** Bytes of all names and metadata, as written. */
   text: 8_388_608,

@@ -8,6 +8,7 @@ export interface SafetensorsFile {
   readonly source: ByteSource;
   /** By name, in file order. */
   readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+  /** The header's `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Bytes from the start of the file to the first tensor. */
   readonly dataStart: number;

@@ -6,9 +6,11 @@ import { JsonScanner } from './json-scanner.ts';
 export interface SafetensorsTensor {
   readonly name: string;
   readonly dtype: SafetensorsDType;
+  /** Row-major; `[]` is one element. */
   readonly shape: readonly number[];
   /** Bytes from the end of the header. */
   readonly begin: number;
+  /** First byte behind it. */
   readonly end: number;
 }
 

@@ -6,6 +6,7 @@ import { shownName } from './header.ts';
 export interface TensorToWrite {
   readonly name: string;
   readonly dtype: 'f32' | 'f16' | 'bf16' | 'i32' | 'i64';
+  /** Row-major; `[]` is one element. */
   readonly shape: readonly number[];
   /** Little-endian, row-major, exactly the shape's bytes; as pieces where it does not fit in memory at once. */
   readonly data: Uint8Array | AsyncIterable<Uint8Array>;

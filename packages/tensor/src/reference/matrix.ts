@@ -14,8 +14,11 @@ export interface Matrix {
 
 /** One segment with the piece of its slot that the op works on. */
 export interface Run {
+  /** First row. */
   readonly start: number;
+  /** Rows. */
   readonly length: number;
+  /** Zero the state before the first row. */
   readonly reset: boolean;
   /** The op's state field of this sequence: read before the first row, left as it is after the last. */
   readonly state: FloatArray;
