@@ -24,7 +24,7 @@ export interface Layout {
   readonly bigEndian?: boolean;
 }
 
-export const [U8, I8, U16, I16, U32, I32, F32, BOOL, TEXT, ARRAY, U64, I64, F64] = [
+export const [U8, , U16, I16, U32, I32, F32, BOOL, TEXT, ARRAY, U64, I64, F64] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 ] as const;
 
