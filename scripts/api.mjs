@@ -96,6 +96,7 @@ function extract(config, compilerState, { Extractor }, scratch) {
       // Docstrings are `pnpm docs`' business: writing one changes no API.
       .replace(/^ *\/\/ \(undocumented\)\n/gm, '')
       .replace(/^(\/\/ @\w+) \(undocumented\)$/gm, '$1')
+      .replace(/ ?\/\*\*[\s\S]*?\*\//g, '')
       .trim()
   );
 }
