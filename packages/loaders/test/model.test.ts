@@ -299,6 +299,30 @@ describe('what a folder throws while a model is opened', () => {
   });
 });
 
+test('the signal goes into the opening and each reading of every file', async () => {
+  const { signal } = new AbortController();
+  for (const files of [await singleFile(), await sharded()]) {
+    const folder = memoryFolder('m', files);
+    const without: string[] = [];
+    const recording: ModelFolder = {
+      ...folder,
+      async open(name, given) {
+        if (given !== signal) without.push(`open ${name}`);
+        const source = await folder.open(name);
+        return {
+          ...source,
+          read: (offset, length, options) => {
+            if (options?.signal !== signal) without.push(`read ${name}`);
+            return source.read(offset, length, options);
+          },
+        };
+      },
+    };
+    await openModel(recording, signal);
+    expect(without).toEqual([]);
+  }
+});
+
 test('what an error of ours was made from stays its cause', async () => {
   const files = await singleFile();
   const causeOf = async (more: Record<string, Uint8Array>) =>

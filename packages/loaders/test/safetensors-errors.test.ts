@@ -299,21 +299,21 @@ test.each<[what: string, run: () => Promise<unknown>, code: string, message: str
     },
   ],
   [
-    'a text too long',
+    'over a LIMIT, a text too long',
     () => open(meta(`{"k":"${'x'.repeat(LIMITS.text + 1)}"}`)),
     'SAFETENSORS_LIMIT',
     't.safetensors: the header holds a name or text of 8388609 bytes at its byte 22; at most 8388608 fit',
     { file: 't.safetensors', at: 22, limit: 8388608, found: 8388609 },
   ],
   [
-    'texts too long together',
+    'over a LIMIT, texts too long together',
     () => open(meta(`{"k":"${'x'.repeat(LIMITS.text - 1)}","l":"1"}`)),
     'SAFETENSORS_LIMIT',
     't.safetensors: names and metadata take more than 8388608 bytes, which is not supported',
     { file: 't.safetensors', limit: 8388608 },
   ],
   [
-    'too many tensors',
+    'over a LIMIT, too many tensors',
     () =>
       open(
         `{${Array.from({ length: LIMITS.tensors + 1 }, (_, i) => `"${i}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`)}}`,
@@ -374,7 +374,7 @@ test.each<[what: string, run: () => Promise<unknown>, code: string, message: str
     { key: 'k' },
   ],
   [
-    'too much metadata',
+    'over a LIMIT, too much metadata',
     () => file([], { k: 'x'.repeat(100_000_000) }),
     'SAFETENSORS_LIMIT',
     '0 tensors with a header of 100000032 bytes do not fit into one file (at most 32768 and 100000000); write several',

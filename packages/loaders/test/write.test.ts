@@ -54,7 +54,7 @@ test('tensors of one dtype are in the order of their names, byte by byte, a begi
   expect([...tensors.keys()]).toEqual(['B', 'a', 'aa', 'ab', 'abc', 'ac', 'b']);
 });
 
-test('what is just allowed is written: 32 axes, 32,768 tensors', async () => {
+test('what is just within a LIMIT is written: 32 axes, 32,768 tensors', async () => {
   await file([{ name: 'a', dtype: 'f32', shape: Array(32).fill(1), data: pattern(4) }]);
   const empty = (count: number): TensorToWrite[] =>
     Array.from({ length: count }, (_, i) => ({ name: `${i}`, dtype: 'f32', shape: [0], data: pattern(0) }));
