@@ -16,14 +16,21 @@ const cache = { name: 'cache', heads, width, offset: 0 };
 const slot = backend.createSlot(0, [cache]);
 backend.reserveRows(slot, tokens);
 const w = matrix(channels, channels);
-const x = tensor(tokens, channels);
-const [q, k, v] = [tensor(tokens * heads, width), tensor(tokens * heads, width), tensor(tokens * heads, width)];
 const segments = [{ start: 0, length: tokens, slot, reset: false, position: 0 }];
 
-const times = await measure({
-  linear: () => void backend.linear(x, w, null),
-  attention: () => void backend.attention(q, k, v, 1 / Math.sqrt(width), cache, segments),
-});
+const times = await measure(
+  backend,
+  () => ({
+    x: tensor(tokens, channels),
+    q: tensor(tokens * heads, width),
+    k: tensor(tokens * heads, width),
+    v: tensor(tokens * heads, width),
+  }),
+  {
+    linear: ({ x }) => void backend.linear(x, w, null),
+    attention: ({ q, k, v }) => void backend.attention(q, k, v, 1 / Math.sqrt(width), cache, segments),
+  },
+);
 const operations = { linear: 2 * tokens * channels * channels, attention: 2 * tokens * (tokens + 1) * channels };
 const rates = {
   linear: times.linear.map((ms) => operations.linear / ms / 1e6),

@@ -4,16 +4,17 @@ import { type Backend, matrix, type Tensor, vector, type Weight } from '@mamba-t
 /** A backend, and what the benchmarks of single ops feed it. */
 export interface Bench {
   readonly backend: Backend;
-  tensor(rows: number, columns: number, scale?: number): Tensor;
+  tensor(rows: number, columns: number, offset?: number): Tensor;
   matrix(outputs: number, inputs: number): Weight;
   vector(shape: readonly number[], valueAt: (i: number) => number): Weight;
 }
 
 /** Any numbers do, as long as none is subnormal: speed does not depend on them. */
-const value = (i: number): number => ((i * 7919) % 1009) / 504.5 - 0.9995;
+export const valueAt = (i: number): number => ((i * 7919) % 1009) / 504.5 - 0.9995;
 
 export async function createBench(): Promise<Bench> {
   const backend = await createWasmBackend();
+  const made = new Map<string, Float32Array>();
   const weight = (values: Float32Array, spec: Parameters<Backend['createWeight']>[0]): Weight => {
     const writer = backend.createWeight(spec, 'f32');
     writer.write(new Uint8Array(values.buffer));
@@ -21,14 +22,18 @@ export async function createBench(): Promise<Bench> {
   };
   return {
     backend,
-    tensor: (rows, columns, scale = 1) =>
-      backend.upload(
-        Float32Array.from({ length: rows * columns }, (_, i) => scale * value(i)),
-        [rows, columns],
-      ),
+    tensor: (rows, columns, offset = 0) => {
+      const key = `${rows * columns} ${offset}`;
+      if (!made.has(key))
+        made.set(
+          key,
+          Float32Array.from({ length: rows * columns }, (_, i) => valueAt(i) + offset),
+        );
+      return backend.upload(made.get(key)!, [rows, columns]);
+    },
     matrix: (outputs, inputs) =>
       weight(
-        Float32Array.from({ length: outputs * inputs }, (_, i) => value(i) / Math.sqrt(inputs)),
+        Float32Array.from({ length: outputs * inputs }, (_, i) => valueAt(i) / Math.sqrt(inputs)),
         matrix('w', [outputs, inputs]),
       ),
     vector: (shape, valueAt) =>
@@ -51,25 +56,31 @@ export const spread = (values: readonly number[]): Spread => {
 };
 
 /**
- * Milliseconds of each task, which take turns, so that whatever else the machine does meets them alike. Each runs a few
- * times unmeasured first: the engine's optimising tier compiles the kernels meanwhile.
+ * Milliseconds of each task, which take turns, so that whatever else the machine does meets them alike. `prepare` makes the
+ * inputs anew for each run, unmeasured, after the end of a step: as in a model, no run has to ask for memory. Each runs a
+ * few times unmeasured first: the engine's optimising tier compiles the kernels meanwhile.
  */
-export async function measure<Name extends string>(
-  tasks: Readonly<Record<Name, () => void>>,
+export async function measure<Name extends string, Inputs>(
+  backend: Backend,
+  prepare: () => Inputs,
+  tasks: Readonly<Record<Name, (inputs: Inputs) => void>>,
   repeats = 15,
 ): Promise<Record<Name, number[]>> {
-  const entries = Object.entries(tasks) as [Name, () => void][];
+  const entries = Object.entries(tasks) as [Name, (inputs: Inputs) => void][];
+  const run = (task: (inputs: Inputs) => void): number => {
+    backend.endStep();
+    const inputs = prepare();
+    const started = performance.now();
+    task(inputs);
+    return performance.now() - started;
+  };
   for (let i = 0; i < 3; i++) {
-    for (const [, run] of entries) run();
+    for (const [, task] of entries) run(task);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const times = Object.fromEntries(entries.map(([name]) => [name, []])) as unknown as Record<Name, number[]>;
   for (let i = 0; i < repeats; i++) {
-    for (const [name, run] of entries) {
-      const started = performance.now();
-      run();
-      times[name].push(performance.now() - started);
-    }
+    for (const [name, task] of entries) times[name].push(run(task));
   }
   return times;
 }

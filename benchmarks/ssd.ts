@@ -15,16 +15,23 @@ const channels = heads * width;
 const { backend, tensor, vector } = await createBench();
 const state = { name: 'state', shape: [heads, width, states], offset: 0 };
 const slot = backend.createSlot(channels * states);
-const [x, dt, B, C] = [tensor(tokens, channels), tensor(tokens, heads), tensor(tokens, states), tensor(tokens, states)];
+const prepare = () => ({
+  x: tensor(tokens, channels),
+  dt: tensor(tokens, heads),
+  B: tensor(tokens, states),
+  C: tensor(tokens, states),
+});
 const decaying = vector([heads], (h) => -1 - h / 2);
 const growing = vector([heads], () => 1e-4);
 const D = vector([heads], () => 1);
 const bias = vector([heads], () => -3);
 const segments = [{ start: 0, length: tokens, slot, reset: false }];
 
-const run = (A: Weight) => (): void =>
-  void backend.ssd(x, dt, A, B, C, D, bias, [0, Number.POSITIVE_INFINITY], state, segments);
-const times = await measure({ 'matrix form': run(decaying), recurrence: run(growing) });
+const run =
+  (A: Weight) =>
+  ({ x, dt, B, C }: ReturnType<typeof prepare>): void =>
+    void backend.ssd(x, dt, A, B, C, D, bias, [0, Number.POSITIVE_INFINITY], state, segments);
+const times = await measure(backend, prepare, { 'matrix form': run(decaying), recurrence: run(growing) });
 const perToken = (ms: readonly number[]): number[] => ms.map((value) => (1000 * value) / tokens);
 report(`${backend.describe().name}, ${tokens} tokens, ${heads} heads of ${width}, ${states} states`, 'us per token', {
   'matrix form': perToken(times['matrix form']),
