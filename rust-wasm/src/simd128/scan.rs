@@ -116,8 +116,15 @@ unsafe fn scan_channel(block: &Block, i: usize, largest: f32) {
     let states = block.s.states;
     let a = block.s.a.add((block.channel + i) * states);
     let mut rate = F32x4::splat(0.0);
-    for n in (0..states).step_by(4) {
+    let mut n = 0;
+    while n + 16 <= states {
+        let v: [F32x4; 4] = core::array::from_fn(|k| F32x4::load(a.add(n + 4 * k)));
+        rate = rate.larger_magnitude(v[0].larger_magnitude(v[1]).larger_magnitude(v[2].larger_magnitude(v[3])));
+        n += 16;
+    }
+    while n < states {
         rate = rate.larger_magnitude(F32x4::load_first(a.add(n), states - n));
+        n += 4;
     }
     if rate.mul(F32x4::splat(largest)).all_lt(F32x4::splat(126.0)) {
         scan_states::<true>(block, i)
