@@ -2,7 +2,7 @@ import type { GenerationResult } from 'mamba-ts';
 import { interruptible } from '../failure.ts';
 import { load, type ModelOptions, printJson, readStdin } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
-import { print } from '../terminal.ts';
+import { print, taken } from '../terminal.ts';
 
 interface RunOptions extends ModelOptions {
   readonly maxTokens: number;
@@ -78,7 +78,8 @@ export async function run(argument: string | undefined, options: RunOptions): Pr
         threads: info.backend.threads,
       });
     } else {
-      process.stdout.write('\n');
+      // The summary speaks of a text that has arrived: a full disk is told instead.
+      await taken('\n');
       note(
         `\n${info.name} on ${info.backend.name}: loaded in ${info.loadMs.toFixed(0)} ms, ` +
           `${result.prefillTokens} prompt tokens at ${prefillSpeed.toFixed(0)} tokens/s, ` +
