@@ -1,3 +1,4 @@
+import { escapeXml } from '../escape-xml.ts';
 import type { ComparedModel, CompareReport } from './report.ts';
 import { bytesText, countText, timeText } from './words.ts';
 
@@ -26,9 +27,6 @@ const GAP = 124;
 const RIGHT = 68;
 const PANEL = (WIDTH - LEFT - RIGHT - 2 * GAP) / 3;
 const BOTTOM = 78;
-
-const escapeXml = (text: string): string =>
-  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);
 
 const round = (x: number): string => x.toFixed(1);
 

@@ -1,9 +1,7 @@
+import { escapeXml } from '../escape-xml.ts';
 import { compareSvg } from './figure.ts';
 import type { CompareReport } from './report.ts';
 import { bytesText, countText, describeComparison, timeText } from './words.ts';
-
-const escapeXml = (text: string): string =>
-  text.replace(/[&<>]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[c]!);
 
 /** The comparison as one file: the picture, its words, and the numbers. */
 export function compareHtml(report: CompareReport): string {

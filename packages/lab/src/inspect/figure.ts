@@ -1,11 +1,9 @@
+import { escapeXml } from '../escape-xml.ts';
 import type { InspectedToken } from './report.ts';
 import { tokenName } from './words.ts';
 
 /** Steps of shading; 0 is bare. */
 export const LEVELS = 10;
-
-export const escapeXml = (text: string): string =>
-  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);
 
 /** `value` on a scale that is bare at `low` and full at `high`. */
 export const level = (value: number, low: number, high: number): number =>

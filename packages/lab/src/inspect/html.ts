@@ -1,4 +1,5 @@
-import { escapeXml, LEVELS } from './figure.ts';
+import { escapeXml } from '../escape-xml.ts';
+import { LEVELS } from './figure.ts';
 import type { InspectReport } from './report.ts';
 import { attentionView, type InspectView, layersView, layerTable, layerViews } from './views.ts';
 import { mean } from './words.ts';

@@ -1,4 +1,5 @@
-import { escapeXml, heatmapSvg, level, shadedText } from './figure.ts';
+import { escapeXml } from '../escape-xml.ts';
+import { heatmapSvg, level, shadedText } from './figure.ts';
 import type { TokenMeasures } from './measures.ts';
 import type { InspectedLayer, InspectReport } from './report.ts';
 import {
