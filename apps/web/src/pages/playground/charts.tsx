@@ -1,9 +1,9 @@
+import { bytesText } from '@mamba-ts/lab';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { modelState } from '../../model.ts';
 import { theme } from '../../theme.ts';
-import { bytes } from '../../words.ts';
 import { type Sample, samples } from './generation.ts';
 
 const HEIGHT = 150;
@@ -104,7 +104,7 @@ export function Charts() {
           <h2>Memory of the text</h2>
           <p>
             {stateBytes > 0
-              ? `${bytes(stateBytes)} of state hold all that the model knows of the text, whatever its length.`
+              ? `${bytesText(stateBytes)} of state hold all that the model knows of the text, whatever its length.`
               : 'The state that holds all the model knows of the text.'}
           </p>
         </figcaption>
@@ -118,5 +118,5 @@ export function Charts() {
 function StateLine({ stateBytes }: { readonly stateBytes: number }) {
   const value = useRef<(sample: Sample) => number>(() => stateBytes);
   if (value.current({ tokens: 0, ms: 0 }) !== stateBytes) value.current = () => stateBytes;
-  return <Line value={value.current} show={bytes} stroke="--second" />;
+  return <Line value={value.current} show={bytesText} stroke="--second" />;
 }

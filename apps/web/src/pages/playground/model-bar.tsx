@@ -1,6 +1,7 @@
+import { bytesText } from '@mamba-ts/lab';
 import { useRef } from 'preact/hooks';
 import { modelState, open } from '../../model.ts';
-import { bytes, count } from '../../words.ts';
+import { count } from '../../words.ts';
 
 /** Which model runs, on what, and how to run another. */
 export function ModelBar() {
@@ -15,13 +16,13 @@ export function ModelBar() {
           <p class="facts">
             <span>{count(state.model.info.parameters)} parameters</span>
             <span>{state.model.info.architecture}</span>
-            <span>{bytes(state.model.info.weightBytes)} of weights</span>
+            <span>{bytesText(state.model.info.weightBytes)} of weights</span>
             <span>runs on {state.model.info.backend.name}</span>
           </p>
         )}
         {state.kind === 'loading' && (
           <p class="facts" role="status">
-            <span>{progress ? `Loading ${bytes(progress.done)} of ${bytes(progress.total)}` : 'Opening…'}</span>
+            <span>{progress ? `Loading ${bytesText(progress.done)} of ${bytesText(progress.total)}` : 'Opening…'}</span>
           </p>
         )}
         {state.kind === 'failed' && (
