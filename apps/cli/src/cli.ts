@@ -69,6 +69,17 @@ program
   .action(async (options) => (await import('./commands/score.ts')).score(options));
 
 program
+  .command('quality')
+  .description('what a quantisation costs: how several versions of a model predict a text, compared with the first')
+  .argument('<model...>', 'folders, .gguf files or http addresses of checkpoints with one vocabulary')
+  .requiredOption('--text <file>', 'a UTF-8 text')
+  .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
+  .option('--max-tokens <n>', 'read the first n tokens of the text only', integer(2))
+  .addOption(backend())
+  .addOption(json())
+  .action(async (models, options) => (await import('./commands/quality.ts')).modelQuality(models, options));
+
+program
   .command('bench')
   .description('measure speed against the limits of this machine')
   .addOption(model())

@@ -110,6 +110,47 @@ describe('mamba score --json', () => {
   });
 });
 
+describe('mamba quality --json', () => {
+  const embedded = fileURLToPath(modelUrl);
+
+  test('a model beside itself: the nats of score within 1e-9, no divergence', async () => {
+    const file = join(folder, 'quality.txt');
+    await writeFile(file, 'JULIET:\nO Romeo, Romeo! wherefore art thou Romeo?\n');
+    const result = await json(['quality', embedded, embedded, '--text', file, '--window', '7', '--max-tokens', '12']);
+    const ids = (await json(['tokenize'], await readFile(file, 'utf8'))).ids as number[];
+    const idsFile = join(folder, 'quality.json');
+    await writeFile(idsFile, JSON.stringify(ids.slice(0, 12)));
+    const scored = await json(['score', '--ids', idsFile, '--window', '7']);
+    const shown = (await json(['show'])) as { files: { size: number }[] };
+    const models = result.models as { nats_per_token: number }[];
+    expect(result).toMatchObject({ tokens: 12, scored: 11 });
+    expect(models).toHaveLength(2);
+    for (const model of models) {
+      expect(model).toMatchObject({
+        name: embedded,
+        file_bytes: shown.files.reduce((sum, { size }) => sum + size, 0),
+        kl_mean: 0,
+        kl_p999: 0,
+        top1_equal: 1,
+      });
+      expect(model.nats_per_token).toBeCloseTo(scored.nats_per_token as number, 9);
+    }
+  });
+
+  test('tokenizers that split the text differently are refused', async () => {
+    const file = join(folder, 'quality.txt');
+    await writeFile(file, 'Romeo, Romeo');
+    const other = join(folder, 'other');
+    await cp(embedded, other, { recursive: true });
+    const tokenizer = JSON.parse(await readFile(join(other, 'tokenizer.json'), 'utf8'));
+    tokenizer.model.merges = [];
+    await writeFile(join(other, 'tokenizer.json'), JSON.stringify(tokenizer));
+    const { code, stdout, stderr } = await mamba(['quality', embedded, other, '--text', file, '--json']);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toContain('split the text differently');
+  });
+});
+
 test('mamba tokenize --json: model, text, ids and tokens; the text may come from stdin', async () => {
   const result = await json(['tokenize', 'ROMEO: é']);
   expect(result).toEqual({

@@ -15,3 +15,5 @@ export { type Recurrence, recurrenceOf, timeInvariant } from './inspect/recurren
 export type { InspectedAttention, InspectedLayer, InspectedToken, InspectReport } from './inspect/report.ts';
 export { attentionView, type InspectView, layersView, layerTable, layerViews } from './inspect/views.ts';
 export { describeInspection, describeLayer } from './inspect/words.ts';
+export type { ModelQuality, QualityModel, QualityReport, QualityRun } from './quality/quality.ts';
+export { quality } from './quality/quality.ts';
