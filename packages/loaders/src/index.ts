@@ -16,5 +16,15 @@ export { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
 export type { SafetensorsTensor } from './safetensors/header.ts';
 export { type TensorToWrite, writeSafetensors } from './safetensors/write.ts';
 export { openShards } from './shards.ts';
+export {
+  type BrowserStorage,
+  browserStorage,
+  cacheMedium,
+  type Medium,
+  openMedium,
+  opfsMedium,
+} from './storage/medium.ts';
+export { type ByteRange, PieceFile } from './storage/pieces.ts';
+export { type ModelBeingStored, ModelStore, type StoredFileInfo, type StoredModel } from './storage/store.ts';
 export { type UrlOptions, type UrlSource, urlSource } from './url.ts';
 export { type CheckpointSource, type OtherEntry, renameSource, STAGING_BYTES, safetensorsWeights } from './weights.ts';
