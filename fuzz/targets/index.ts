@@ -6,6 +6,7 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   gguf: () => import('./gguf.ts').then(({ gguf }) => gguf),
   config: () => import('./config.ts').then(({ config }) => config),
   tokenizer: () => import('./tokenizer.ts').then(({ tokenizer }) => tokenizer),
+  'tokenizer-gguf': () => import('./tokenizer.ts').then(({ tokenizerGguf }) => tokenizerGguf),
 };
 
 /** By name, or from the module at a URL, which exports it as `target`. */

@@ -47,12 +47,17 @@ export class LocalModel implements MambaModel {
     const { onProgress, ...rest } = options;
     const seed = options.seed ?? randomSeed();
     const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
-    const pieces = generateText(this.languageModel, ids, this.tokenizer.createDecoder(), {
-      temperature: DEFAULT_TEMPERATURE,
-      ...rest,
-      seed,
-      ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
-    });
+    const pieces = generateText(
+      this.languageModel,
+      ids,
+      this.tokenizer.createDecoder({ continues: prompt.length > 0 }),
+      {
+        temperature: DEFAULT_TEMPERATURE,
+        ...rest,
+        seed,
+        ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
+      },
+    );
     const { text, ids: generated, stopReason, prefillTokens, prefillMs, decodeTokens, decodeMs } = yield* pieces;
     return { text, ids: generated, stopReason, seed, prefillTokens, prefillMs, decodeTokens, decodeMs };
   }

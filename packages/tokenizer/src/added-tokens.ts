@@ -41,10 +41,10 @@ export class AddedTokenMatcher {
     }
   }
 
-  /** Calls `onText` and `onToken` for the pieces of `text` in order; pieces of text are never empty. */
-  split(text: string, onText: (piece: string) => void, onToken: (id: number) => void): void {
+  /** Calls `onText` (with where it starts) and `onToken` for the pieces of `text` in order; pieces of text are never empty. */
+  split(text: string, onText: (piece: string, start: number) => void, onToken: (id: number) => void): void {
     if (this.#root.next.size === 0) {
-      if (text !== '') onText(text);
+      if (text !== '') onText(text, 0);
       return;
     }
     let done = 0;
@@ -65,11 +65,11 @@ export class AddedTokenMatcher {
         if (spaceEnd < end) for (spaceEnd = end; spaceEnd < text.length && isSpaceAt(text, spaceEnd); ) spaceEnd++;
         end = spaceEnd;
       }
-      if (done < start) onText(text.slice(done, start));
+      if (done < start) onText(text.slice(done, start), done);
       onToken(token.id);
       done = end;
     }
-    if (done < text.length) onText(text.slice(done));
+    if (done < text.length) onText(text.slice(done), done);
   }
 
   /** Length of the match that {@link #longestAt} found last. */

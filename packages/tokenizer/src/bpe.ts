@@ -1,5 +1,6 @@
 import { BYTE_TO_CHARACTER } from './bytes.ts';
 import { type MergeTable, mergeSymbols } from './merges.ts';
+import type { WordModel } from './model.ts';
 
 // Words repeat: text of any size is mostly a few thousand words. Bounded, and emptied when full.
 const CACHE_WORDS = 16384;
@@ -19,7 +20,7 @@ export interface BpeConfig {
 }
 
 /** Byte-level BPE of one word at a time. Not reentrant (it keeps a cache and a buffer), free of side effects otherwise. */
-export class Bpe {
+export class Bpe implements WordModel {
   readonly #config: BpeConfig;
   readonly #byteIds: Int32Array;
   readonly #cache: Map<string, Int32Array> = new Map();

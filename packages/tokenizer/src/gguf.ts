@@ -1,5 +1,9 @@
+import { byteTokenIds } from './character-bpe.ts';
 import { TokenizerError } from './errors.ts';
-import type { JsonObject } from './json.ts';
+import { type JsonObject, overLimit } from './json.ts';
+import { MAX_MERGES } from './merges.ts';
+import { parseTokenizerJson, type TokenizerConfig } from './parse.ts';
+import { ScoredPieces } from './scored-pieces.ts';
 
 // The tokenizer in a GGUF file is that of a tokenizer.json, spelled otherwise: written back into that form, it passes the
 // same checks and runs the same code.
@@ -54,12 +58,17 @@ const KINDS: readonly PreTokenizerKind[] = [
 ];
 
 /** What `tokenizer.ggml.token_type` says of a token. */
-const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED] = [1, 2, 3, 4, 5];
+const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
 
-/** The value of a tokenizer.json that says what `fields` say; see `Tokenizer.fromGguf`. */
-export function tokenizerJsonOfGguf(fields: GgufTokenizerFields): JsonObject {
+/** The tokenizer that `fields` describe; see `Tokenizer.fromGguf`. */
+export function parseTokenizerGguf(fields: GgufTokenizerFields): TokenizerConfig {
   const model = text(fields, 'model');
-  if (model !== 'gpt2') throw unsupported('model', model, ['gpt2']);
+  if (model === 'gpt2') return parseTokenizerJson(byteLevelBpe(fields));
+  if (model === 'llama') return sentencePiece(fields);
+  throw unsupported('model', model, ['gpt2', 'llama']);
+}
+
+function byteLevelBpe(fields: GgufTokenizerFields): JsonObject {
   const pre = text(fields, 'pre');
   const kind = KINDS.find(({ names }) => names.includes(pre));
   if (!kind) {
@@ -70,9 +79,9 @@ export function tokenizerJsonOfGguf(fields: GgufTokenizerFields): JsonObject {
     );
   }
   if (flag(fields, 'add_space_prefix', false)) throw unsupported('add_space_prefix', true, ['false']);
-  const tokens = list(fields, 'tokens', 'string');
-  const types = fields.has(`${KEY}token_type`) ? list(fields, 'token_type', 'number') : tokens.map(() => NORMAL);
-  if (types.length !== tokens.length) throw malformed('token_type', `${tokens.length} numbers`, types.length);
+  const { tokens, types } = tokensAndTypes(fields);
+  const byte = types.indexOf(BYTE);
+  if (byte !== -1) throw unsupported(`token_type[${byte}]`, BYTE, ['1 to 5']);
   const { vocab, added } = tokensByType(tokens, types);
   return {
     version: '1.0',
@@ -86,9 +95,71 @@ export function tokenizerJsonOfGguf(fields: GgufTokenizerFields): JsonObject {
     added_tokens: added,
     normalizer: null,
     pre_tokenizer: kind.json,
-    post_processor: template(fields, tokens, kind.addBos),
+    post_processor: template(fields, tokens, { addBos: kind.addBos, bos: undefined, eos: undefined }),
     decoder: byteLevel(true),
   };
+}
+
+const SPACE = '\u2581';
+/** Code units of a piece: those in use have some dozens. */
+const MAX_PIECE = 1024;
+
+/** SentencePiece's BPE: pieces with scores in place of merges. Ids of special tokens as llama.cpp has them by default. */
+function sentencePiece(fields: GgufTokenizerFields): TokenizerConfig {
+  const { tokens, types } = tokensAndTypes(fields);
+  const scores = list(fields, 'scores', 'number');
+  if (scores.length !== tokens.length) throw malformed('scores', `${tokens.length} numbers`, scores.length);
+  if (scores.length > MAX_MERGES) throw overLimit(`${KEY}scores`, MAX_MERGES, scores.length);
+  const notANumber = scores.findIndex(Number.isNaN);
+  if (notANumber !== -1) throw malformed(`scores[${notANumber}]`, 'a number', Number.NaN);
+  const unknownId = fields.get(`${KEY}unknown_token_id`) ?? 0;
+  if (typeof unknownId !== 'number' || tokens[unknownId] === undefined || types[unknownId] === UNUSED) {
+    throw malformed('unknown_token_id', `the id of a token below ${tokens.length}`, unknownId);
+  }
+
+  const { vocab, added } = tokensByType(tokens, types);
+  const addSpace = flag(fields, 'add_space_prefix', true);
+  const toMark = { type: 'Replace', pattern: { String: ' ' }, content: SPACE };
+  const steps = [
+    { type: 'Replace', pattern: { String: SPACE }, content: ' ' },
+    { type: 'ByteFallback' },
+    { type: 'Fuse' },
+  ];
+  const json = {
+    version: '1.0',
+    model: { vocab },
+    added_tokens: added,
+    normalizer: addSpace ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: SPACE }, toMark] } : toMark,
+    pre_tokenizer: null,
+    post_processor: template(fields, tokens, { addBos: true, bos: 1, eos: 2 }),
+    decoder: {
+      type: 'Sequence',
+      decoders: addSpace ? [...steps, { type: 'Strip', content: ' ', start: 1, stop: 0 }] : steps,
+    },
+  };
+  return parseTokenizerJson(json, (_model, vocab) => {
+    const pieces = new Map<string, number>();
+    for (const [token, id] of vocab) {
+      if (types[id] !== NORMAL && types[id] !== USER_DEFINED) continue;
+      if (token.length > MAX_PIECE) throw overLimit(`the length of ${KEY}tokens[${id}]`, MAX_PIECE, token.length);
+      pieces.set(token, id);
+    }
+    return new ScoredPieces({ pieces, ranks: ranksOf(scores), unknownId, byteIds: byteTokenIds(vocab) });
+  });
+}
+
+/** The place of each score among the different ones, the highest first. */
+function ranksOf(scores: readonly number[]): Int32Array {
+  const descending = Float64Array.from(new Set(scores)).sort().reverse();
+  const rankOf = new Map(Array.from(descending, (score, rank) => [score, rank]));
+  return Int32Array.from(scores, (score) => rankOf.get(score)!);
+}
+
+function tokensAndTypes(fields: GgufTokenizerFields): { tokens: readonly string[]; types: readonly number[] } {
+  const tokens = list(fields, 'tokens', 'string');
+  const types = fields.has(`${KEY}token_type`) ? list(fields, 'token_type', 'number') : tokens.map(() => NORMAL!);
+  if (types.length !== tokens.length) throw malformed('token_type', `${tokens.length} numbers`, types.length);
+  return { tokens, types };
 }
 
 /** Tokens that a matrix is only padded with have no text: they are left out. */
@@ -100,9 +171,9 @@ function tokensByType(tokens: readonly string[], types: readonly number[]): { vo
     if (type === UNUSED) return;
     if (vocab[token] !== undefined) throw malformed(`tokens[${id}]`, 'a token of its own', token);
     vocab[token] = id;
-    if (type === NORMAL) return;
+    if (type === NORMAL || type === BYTE) return;
     if (type !== UNKNOWN && type !== CONTROL && type !== USER_DEFINED) {
-      throw unsupported(`token_type[${id}]`, type, ['1 to 5']);
+      throw unsupported(`token_type[${id}]`, type, ['1 to 6']);
     }
     added.push({
       id,
@@ -117,18 +188,25 @@ function tokensByType(tokens: readonly string[], types: readonly number[]): { vo
   return { vocab, added };
 }
 
+/** What holds where the file does not say. */
+interface AroundDefaults {
+  readonly addBos: boolean;
+  readonly bos: number | undefined;
+  readonly eos: number | undefined;
+}
+
 /** The tokens around a text, as a post-processor. */
-function template(fields: GgufTokenizerFields, tokens: readonly string[], addBos: boolean): JsonObject | null {
+function template(fields: GgufTokenizerFields, tokens: readonly string[], defaults: AroundDefaults): JsonObject | null {
   const special: Record<string, JsonObject> = Object.create(null);
   const around = (name: 'bos' | 'eos', fallback: boolean): JsonObject[] => {
     if (!flag(fields, `add_${name}_token`, fallback)) return [];
-    const id = fields.get(`${KEY}${name}_token_id`);
+    const id = fields.get(`${KEY}${name}_token_id`) ?? defaults[name];
     const token = typeof id === 'number' ? tokens[id] : undefined;
     if (token === undefined) throw malformed(`${name}_token_id`, `an id below ${tokens.length}`, id);
     special[token] = { id: token, ids: [id], tokens: [token] };
     return [{ SpecialToken: { id: token, type_id: 0 } }];
   };
-  const single = [...around('bos', addBos), { Sequence: { id: 'A', type_id: 0 } }, ...around('eos', false)];
+  const single = [...around('bos', defaults.addBos), { Sequence: { id: 'A', type_id: 0 } }, ...around('eos', false)];
   return single.length === 1 ? null : { type: 'TemplateProcessing', single, pair: [], special_tokens: special };
 }
 

@@ -2,7 +2,7 @@
 /** Ranks stay below this: 2^22. */
 export const MAX_MERGES = 0x400000;
 const RANK_SPAN = MAX_MERGES;
-const POSITION_SPAN = 2 ** 31;
+export const POSITION_SPAN: number = 2 ** 31;
 
 /**
  * The merge rules of a BPE model, found by pair of ids.
@@ -105,8 +105,8 @@ export function mergeSymbols(ids: Int32Array, count: number, merges: MergeTable)
   return kept;
 }
 
-/** Binary min-heap of (rank, position). */
-class CandidateHeap {
+/** Binary min-heap of (rank, position), as keys rank * {@link POSITION_SPAN} + position. */
+export class CandidateHeap {
   #keys: Float64Array;
   #size = 0;
 

@@ -1,18 +1,19 @@
 import { asArray, asFlag, asId, asObject, asText, malformed, onlyFields, overLimit, unsupported } from './json.ts';
-import { normalizeNfc } from './normalize.ts';
+import type { Place } from './model.ts';
+import { type Metaspace, parseMetaspace } from './parse-text.ts';
 import { type Splitter, splitGpt2, splitLlama3 } from './split.ts';
 
 /** Sequences may hold sequences; this deep and no deeper, and this many parts in all. */
 const MAX_DEPTH = 8;
 const MAX_PARTS = 16;
 
+/** Cuts a piece between added tokens into the words that the model sees, in order and never empty. */
+export type PreTokenize = (piece: string, place: Place, emit: (word: string) => void) => void;
+
 export interface PreTokenizer {
-  /** Applied one inside the other. */
-  readonly splitters: readonly Splitter[];
-  /** Each piece that does not start with a space gets one, before the last splitter. */
-  readonly addPrefixSpace: boolean;
-  /** How many of `splitters` come before the prefix space. */
-  readonly splittersBeforePrefix: number;
+  readonly preTokenize: PreTokenize;
+  /** Whether words are then written in byte characters (ByteLevel), which the model and the decoder must expect. */
+  readonly byteLevel: boolean;
 }
 
 /** Special tokens around the text. */
@@ -31,7 +32,7 @@ const PATTERNS: ReadonlyMap<string, Splitter> = new Map([
 ]);
 
 /** The parts of a possibly nested `{type: 'Sequence', [list]: [...]}`, in order. `null` is no part at all. */
-function flatten(value: unknown, path: string, list: string): [unknown, string][] {
+export function flatten(value: unknown, path: string, list: string): [unknown, string][] {
   const parts: [unknown, string][] = [];
   const visit = (part: unknown, at: string, depth: number): void => {
     if (depth > MAX_DEPTH) throw overLimit(`the depth of ${path}`, MAX_DEPTH, depth);
@@ -52,30 +53,47 @@ function flatten(value: unknown, path: string, list: string): [unknown, string][
   return parts;
 }
 
-export function parseNormalizer(value: unknown): (text: string) => string {
-  const parts = flatten(value, 'normalizer', 'normalizers');
-  for (const [part, path] of parts) {
-    const object = asObject(part, path);
-    if (object.type !== 'NFC') throw unsupported(`${path}.type`, object.type, ['NFC', 'Sequence', 'null']);
-    onlyFields(object, path, ['type']);
-  }
-  return parts.length > 0 ? normalizeNfc : (text) => text; // NFC of NFC is NFC
-}
-
 export function parsePreTokenizer(value: unknown): PreTokenizer {
   const parts = flatten(value, 'pre_tokenizer', 'pretokenizers');
   const last = parts.at(-1);
-  const supported = ['ByteLevel', 'Split followed by ByteLevel', 'Sequence of these'];
-  if (last === undefined) throw unsupported('pre_tokenizer', value, supported);
+  if (last === undefined) return { preTokenize: (piece, _place, emit) => emit(piece), byteLevel: false };
+  const supported = ['ByteLevel', 'Split followed by ByteLevel', 'Sequence of these', 'Metaspace', 'null'];
+  const [part, path] = last;
+  const object = asObject(part, path);
+  if (object.type === 'Metaspace' && parts.length === 1) {
+    return { preTokenize: metaspace(parseMetaspace(object, path)), byteLevel: false };
+  }
   const splitters: Splitter[] = [];
   for (const [part, path] of parts.slice(0, -1)) splitters.push(parseSplit(part, path, supported));
+  if (object.type !== 'ByteLevel') throw unsupported(`${path}.type (the last step)`, object.type, supported);
+  const { addPrefixSpace, useRegex } = parseByteLevel(object, path);
+  const beforePrefix = splitters.length;
+  if (useRegex) splitters.push(splitGpt2);
 
-  const [part, path] = last;
-  const byteLevel = asObject(part, path);
-  if (byteLevel.type !== 'ByteLevel') throw unsupported(`${path}.type (the last step)`, byteLevel.type, supported);
-  const splittersBeforePrefix = splitters.length;
-  if (parseByteLevel(byteLevel, path).useRegex) splitters.push(splitGpt2);
-  return { splitters, addPrefixSpace: parseByteLevel(byteLevel, path).addPrefixSpace, splittersBeforePrefix };
+  const cut = (piece: string, step: number, mayPrefix: boolean, emit: (word: string) => void): void => {
+    const prefixed = mayPrefix && step === beforePrefix && piece[0] !== ' ';
+    const text = prefixed ? ` ${piece}` : piece;
+    const splitter = splitters[step];
+    if (splitter === undefined) emit(text);
+    else splitter(text, (start, end) => cut(text.slice(start, end), step + 1, mayPrefix, emit));
+  };
+  const preTokenize: PreTokenize = (piece, place, emit) => cut(piece, 0, addPrefixSpace && place !== 'continued', emit);
+  return { preTokenize, byteLevel: true };
+}
+
+/** Spaces become the replacement, one is put before the text, and each begins a word. */
+function metaspace({ replacement, prepend, split }: Metaspace): PreTokenize {
+  return (piece, place, emit) => {
+    let text = piece.replaceAll(' ', replacement);
+    const prefixed = prepend === 'first' ? place === 'first' : prepend === 'always' && place !== 'continued';
+    if (prefixed && !text.startsWith(replacement)) text = replacement + text;
+    for (let start = 0; start < text.length; ) {
+      const next = split ? text.indexOf(replacement, start + replacement.length) : -1;
+      const end = next === -1 ? text.length : next;
+      emit(text.slice(start, end));
+      start = end;
+    }
+  };
 }
 
 function parseSplit(part: unknown, path: string, supported: readonly string[]): Splitter {
@@ -94,7 +112,7 @@ function parseSplit(part: unknown, path: string, supported: readonly string[]): 
   return splitter;
 }
 
-function parseByteLevel(value: unknown, path: string): { addPrefixSpace: boolean; useRegex: boolean } {
+export function parseByteLevel(value: unknown, path: string): { addPrefixSpace: boolean; useRegex: boolean } {
   const object = asObject(value, path);
   onlyFields(object, path, ['type', 'add_prefix_space', 'trim_offsets', 'use_regex']);
   asFlag(object.trim_offsets, `${path}.trim_offsets`); // offsets are not computed yet
@@ -102,17 +120,6 @@ function parseByteLevel(value: unknown, path: string): { addPrefixSpace: boolean
     addPrefixSpace: asFlag(object.add_prefix_space, `${path}.add_prefix_space`),
     useRegex: asFlag(object.use_regex, `${path}.use_regex`, true),
   };
-}
-
-/** The decoder must be ByteLevel: its flags do not change what it does. */
-export function parseDecoder(value: unknown): void {
-  const parts = flatten(value, 'decoder', 'decoders');
-  const supported = ['ByteLevel', 'Sequence of one ByteLevel'];
-  if (parts.length !== 1) throw unsupported('decoder', value, supported);
-  const [part, path] = parts[0]!;
-  const object = asObject(part, path);
-  if (object.type !== 'ByteLevel') throw unsupported(`${path}.type`, object.type, supported);
-  parseByteLevel(object, path);
 }
 
 export function parsePostProcessor(value: unknown, isKnownId: (id: number) => boolean): PostProcessor {

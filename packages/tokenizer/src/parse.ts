@@ -1,6 +1,8 @@
 import type { AddedToken } from './added-tokens.ts';
-import type { BpeConfig } from './bpe.ts';
+import { Bpe } from './bpe.ts';
 import { BYTE_TO_CHARACTER } from './bytes.ts';
+import { byteTokenIds, CharacterBpe } from './character-bpe.ts';
+import type { TextSteps } from './decoder.ts';
 import { TokenizerError } from './errors.ts';
 import {
   asArray,
@@ -15,14 +17,9 @@ import {
   unsupported,
 } from './json.ts';
 import { MAX_MERGES, MergeTable } from './merges.ts';
-import {
-  type PostProcessor,
-  type PreTokenizer,
-  parseDecoder,
-  parseNormalizer,
-  parsePostProcessor,
-  parsePreTokenizer,
-} from './parse-components.ts';
+import type { WordModel } from './model.ts';
+import { type PostProcessor, type PreTokenize, parsePostProcessor, parsePreTokenizer } from './parse-components.ts';
+import { type Normalize, parseDecoder, parseNormalizer } from './parse-text.ts';
 
 // What is accepted. The largest vocabularies in use have some 260,000 tokens in files of some 35 MB.
 const MAX_FILE = 128 * 2 ** 20;
@@ -34,32 +31,50 @@ const MAX_ADDED_UNITS_IN_ALL = 2 ** 18;
 
 /** tokenizer.json, checked. */
 export interface TokenizerConfig {
-  readonly bpe: BpeConfig;
+  /** Token to id, of the model alone. */
+  readonly vocab: ReadonlyMap<string, number>;
+  readonly model: WordModel;
   readonly addedTokens: readonly AddedToken[];
-  readonly normalize: (text: string) => string;
-  readonly preTokenizer: PreTokenizer;
+  readonly normalize: Normalize;
+  readonly preTokenize: PreTokenize;
   readonly postProcessor: PostProcessor;
+  /** Null for tokens of bytes (ByteLevel). */
+  readonly textSteps: TextSteps | null;
 }
 
-/** Checks every field that is read; errors as {@link TokenizerError} says. */
-export function parseTokenizerJson(source: unknown): TokenizerConfig {
+/** Makes the model of its checked vocabulary. */
+type ModelParser = (model: JsonObject, vocab: ReadonlyMap<string, number>, byteLevel: boolean) => WordModel;
+
+/**
+ * Checks every field that is read; errors as {@link TokenizerError} says. `parseModel` reads what else `model` holds,
+ * where that is not what a tokenizer.json says of BPE.
+ */
+export function parseTokenizerJson(source: unknown, parseModel: ModelParser = parseBpe): TokenizerConfig {
   const root = asObject(parseSource(source), 'the file');
   const version = asText(root.version ?? '1.0', 'version');
   if (version !== '1.0') throw unsupported('version', version, ['1.0']);
   for (const field of ['truncation', 'padding']) {
     if (root[field] !== undefined && root[field] !== null) throw unsupported(field, root[field], ['null']);
   }
-  const bpe = parseModel(asObject(root.model, 'model'));
-  const addedTokens = parseAddedTokens(root.added_tokens, bpe.vocab);
-  const ids = new Set(bpe.vocab.values());
+  const modelFields = asObject(root.model, 'model');
+  const vocab = parseVocab(modelFields.vocab);
+  const { preTokenize, byteLevel } = parsePreTokenizer(root.pre_tokenizer);
+  const model = parseModel(modelFields, vocab, byteLevel);
+  const addedTokens = parseAddedTokens(root.added_tokens, vocab);
+  const ids = new Set(vocab.values());
   for (const token of addedTokens) ids.add(token.id);
-  parseDecoder(root.decoder);
+  const textSteps = parseDecoder(root.decoder);
+  if ((textSteps === null) !== byteLevel) {
+    throw unsupported('decoder beside this pre_tokenizer', root.decoder, ['ByteLevel with ByteLevel, text with text']);
+  }
   return {
-    bpe,
+    vocab,
+    model,
     addedTokens,
     normalize: parseNormalizer(root.normalizer),
-    preTokenizer: parsePreTokenizer(root.pre_tokenizer),
+    preTokenize,
     postProcessor: parsePostProcessor(root.post_processor, (id) => ids.has(id)),
+    textSteps,
   };
 }
 
@@ -80,7 +95,7 @@ function parseSource(source: unknown): unknown {
   }
 }
 
-function parseModel(model: JsonObject): BpeConfig {
+function parseBpe(model: JsonObject, vocab: ReadonlyMap<string, number>, byteLevel: boolean): WordModel {
   const type = asText(model.type ?? 'BPE', 'model.type');
   if (type !== 'BPE') throw unsupported('model.type', type, ['BPE']);
   onlyFields(model, 'model', [
@@ -101,17 +116,18 @@ function parseModel(model: JsonObject): BpeConfig {
     const text = asText(model[affix] ?? '', `model.${affix}`);
     if (text !== '') throw unsupported(`model.${affix}`, text, ['null', '""']);
   }
-  if (asFlag(model.byte_fallback, 'model.byte_fallback', false)) {
-    throw unsupported('model.byte_fallback', true, ['false']);
-  }
-  const vocab = parseVocab(model.vocab);
-  return {
+  const byteFallback = asFlag(model.byte_fallback, 'model.byte_fallback', false);
+  if (byteFallback && byteLevel) throw unsupported('model.byte_fallback beside ByteLevel', true, ['false']);
+  const config = {
     vocab,
     merges: parseMerges(model.merges, vocab),
     ignoreMerges: asFlag(model.ignore_merges, 'model.ignore_merges', false),
-    unknownId: parseUnknown(model.unk_token, vocab),
+    unknownId: parseUnknown(model.unk_token, vocab, byteLevel),
     fuseUnknown: asFlag(model.fuse_unk, 'model.fuse_unk', false),
   };
+  return byteLevel
+    ? new Bpe(config)
+    : new CharacterBpe({ ...config, byteIds: byteFallback ? byteTokenIds(vocab) : null });
 }
 
 function parseVocab(value: unknown): Map<string, number> {
@@ -131,14 +147,14 @@ function parseVocab(value: unknown): Map<string, number> {
   return vocab;
 }
 
-function parseUnknown(value: unknown, vocab: ReadonlyMap<string, number>): number {
+function parseUnknown(value: unknown, vocab: ReadonlyMap<string, number>, byteLevel: boolean): number {
   if (value === undefined || value === null) return -1;
   const token = asText(value, 'model.unk_token');
   const id = vocab.get(token);
   if (id !== undefined) return id;
   // Of no consequence as long as no byte is unknown: many files hold "" here.
-  if (BYTE_TO_CHARACTER.every((character) => vocab.has(character))) return -1;
-  throw malformed('model.unk_token', 'a token of model.vocab, as that lacks some bytes', token);
+  if (byteLevel && BYTE_TO_CHARACTER.every((character) => vocab.has(character))) return -1;
+  throw malformed('model.unk_token', 'a token of model.vocab, as some bytes or characters are in none', token);
 }
 
 function parseMerges(value: unknown, vocab: ReadonlyMap<string, number>): MergeTable {

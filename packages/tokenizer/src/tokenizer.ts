@@ -1,9 +1,10 @@
 import { AddedTokenMatcher } from './added-tokens.ts';
-import { Bpe } from './bpe.ts';
 import { tokenBytes } from './bytes.ts';
+import { createTextDecoder } from './decoder.ts';
 import { TokenizerError } from './errors.ts';
-import { type GgufTokenizerFields, tokenizerJsonOfGguf } from './gguf.ts';
+import { type GgufTokenizerFields, parseTokenizerGguf } from './gguf.ts';
 import { MAX_ID } from './json.ts';
+import type { Place } from './model.ts';
 import { parseTokenizerJson, type TokenizerConfig } from './parse.ts';
 import { createStreamingDecoder, type StreamingDecoder } from './streaming.ts';
 
@@ -11,38 +12,47 @@ import { createStreamingDecoder, type StreamingDecoder } from './streaming.ts';
 export interface EncodeOptions {
   /** Let the file's post-processor put its special tokens around the text. Default true, as in Python. */
   readonly addSpecialTokens?: boolean;
+  /**
+   * The text continues another one: no space is put before its first word where the file puts one before a text (as
+   * Llama 2 does). Default false, as in Python.
+   */
+  readonly continues?: boolean;
 }
 
 /** How ids become a text. */
 export interface DecodeOptions {
   /** Leave out special tokens. Default true, as in Python. */
   readonly skipSpecialTokens?: boolean;
+  /** The ids continue a text: the space before their first word stays where decoding takes it away. Default false. */
+  readonly continues?: boolean;
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /**
- * Text to ids and back, as a `tokenizer.json` says: byte-level BPE of the GPT-2 and GPT-NeoX kind.
+ * Text to ids and back, as a `tokenizer.json` says: byte-level BPE of the GPT-2 and GPT-NeoX kind, and BPE on characters
+ * with byte tokens of the Llama 2 kind.
  * Equal to Python's `tokenizers` 0.23 id for id, in every JavaScript engine.
  */
 export class Tokenizer {
   readonly #config: TokenizerConfig;
-  readonly #bpe: Bpe;
   readonly #rawTokens: AddedTokenMatcher;
   readonly #normalizedTokens: AddedTokenMatcher;
   readonly #tokens: Map<number, string> = new Map();
   readonly #ids: Map<string, number>;
   readonly #bytes: Map<number, Uint8Array> = new Map();
+  /** Added tokens as they are decoded, where tokens are text. */
+  readonly #texts: Map<number, string> = new Map();
   readonly #skipped: Set<number> = new Set();
   /** Special tokens by content, in the order of the file. */
   readonly specialTokens: ReadonlyMap<string, number>;
 
   private constructor(config: TokenizerConfig) {
     this.#config = config;
-    this.#bpe = new Bpe(config.bpe);
-    this.#ids = new Map(config.bpe.vocab);
-    for (const [token, id] of config.bpe.vocab) this.#tokens.set(id, token);
-    const { addedTokens, normalize } = config;
+    this.#ids = new Map(config.vocab);
+    for (const [token, id] of config.vocab) this.#tokens.set(id, token);
+    const { addedTokens } = config;
+    const normalize = (text: string): string => config.normalize(text, 'first');
     const special = new Map(addedTokens.filter((token) => token.special).map((token) => [token.content, token.id]));
     this.specialTokens = special;
     for (const { id, content, normalized } of addedTokens) {
@@ -50,7 +60,8 @@ export class Tokenizer {
       this.#ids.set(content, id);
       // Python decodes a normalized token by its normal form, and by that form asks whether it is special.
       const decoded = normalized ? normalize(content) : content;
-      this.#bytes.set(id, tokenBytes(decoded));
+      if (config.textSteps) this.#texts.set(id, decoded);
+      else this.#bytes.set(id, tokenBytes(decoded));
       if (special.has(decoded)) this.#skipped.add(id);
     }
     this.#rawTokens = new AddedTokenMatcher(addedTokens.filter((t) => !t.normalized).map((t) => [t.content, t]));
@@ -70,10 +81,11 @@ export class Tokenizer {
 
   /**
    * From the metadata of a GGUF file (`tokenizer.ggml.*`): byte-level BPE (`gpt2`) with the pre-tokenizers of GPT-2,
-   * Llama 3 and Qwen 2, by the names that llama.cpp gives them and their kin. Throws as {@link fromJSON} does.
+   * Llama 3 and Qwen 2, by the names that llama.cpp gives them and their kin, and SentencePiece's BPE (`llama`), whose
+   * pieces have scores. Throws as {@link fromJSON} does.
    */
   static fromGguf(fields: GgufTokenizerFields): Tokenizer {
-    return new Tokenizer(parseTokenizerJson(tokenizerJsonOfGguf(fields)));
+    return new Tokenizer(parseTokenizerGguf(fields));
   }
 
   /** How many tokens there are, added ones included. A model's matrices may have more rows (padding). */
@@ -95,17 +107,22 @@ export class Tokenizer {
    * The ids of `text`. Special tokens that occur in the text are recognised, as in Python. Lone surrogates count as
    * U+FFFD. Time is O(n log n) for any text.
    */
-  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+  encode(text: string, { addSpecialTokens = true, continues = false }: EncodeOptions = {}): number[] {
     if (typeof text !== 'string') {
       throw new TokenizerError('TOKENIZER_ARGUMENT', `encode() takes a string, but was given ${typeof text}.`, {});
     }
-    const { normalize, postProcessor } = this.#config;
+    const { model, normalize, preTokenize, postProcessor } = this.#config;
     const ids: number[] = addSpecialTokens ? [...postProcessor.prefix] : [];
     const push = (id: number): void => {
       ids.push(id);
     };
-    const encodePiece = (piece: string): void => this.#splitAndEncode(piece, 0, ids);
-    const encodeRaw = (raw: string): void => this.#normalizedTokens.split(normalize(raw), encodePiece, push);
+    const encodeWord = (word: string): void => model.encode(word, ids);
+    const encodeRaw = (raw: string, rawStart: number): void => {
+      const place: Place = rawStart > 0 ? 'later' : continues ? 'continued' : 'first';
+      const encodePiece = (piece: string, start: number): void =>
+        preTokenize(piece, start > 0 ? 'later' : place, encodeWord);
+      this.#normalizedTokens.split(normalize(raw, place), encodePiece, push);
+    };
     this.#rawTokens.split(text.toWellFormed(), encodeRaw, push);
     if (addSpecialTokens) for (const id of postProcessor.suffix) ids.push(id);
     return ids;
@@ -115,7 +132,14 @@ export class Tokenizer {
    * The text of `ids`. Bytes that are not UTF-8 become U+FFFD. Ids without a token (padding rows of a model's matrix)
    * have no text, as in Python. Throws TOKENIZER_ARGUMENT for what cannot be an id.
    */
-  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const { skipSpecialTokens = true } = options;
+    if (this.#config.textSteps) {
+      const decoder = this.createDecoder(options);
+      let text = '';
+      for (let i = 0; i < ids.length; i++) text += decoder.push(ids[i]!);
+      return text + decoder.flush();
+    }
     const pieces: Uint8Array[] = [];
     let length = 0;
     for (let i = 0; i < ids.length; i++) {
@@ -133,34 +157,32 @@ export class Tokenizer {
   }
 
   /** A decoder for ids that come one by one. See {@link StreamingDecoder}. */
-  createDecoder({ skipSpecialTokens = true }: DecodeOptions = {}): StreamingDecoder {
+  createDecoder({ skipSpecialTokens = true, continues = false }: DecodeOptions = {}): StreamingDecoder {
+    const { textSteps } = this.#config;
+    if (textSteps) return createTextDecoder(textSteps, (id) => this.#textOf(id, skipSpecialTokens), continues);
     return createStreamingDecoder((id) => this.#bytesOf(id, skipSpecialTokens));
   }
 
-  #splitAndEncode(piece: string, step: number, ids: number[]): void {
-    const { splitters, addPrefixSpace, splittersBeforePrefix } = this.#config.preTokenizer;
-    const text = addPrefixSpace && step === splittersBeforePrefix && piece[0] !== ' ' ? ` ${piece}` : piece;
-    const splitter = splitters[step];
-    if (splitter === undefined) {
-      this.#bpe.encode(text, ids);
-    } else {
-      splitter(text, (start, end) => this.#splitAndEncode(text.slice(start, end), step + 1, ids));
-    }
+  #textOf(id: number, skipSpecialTokens: boolean): string | undefined {
+    checkId(id);
+    if (skipSpecialTokens && this.#skipped.has(id)) return undefined;
+    return this.#texts.get(id) ?? this.#tokens.get(id);
   }
 
   #bytesOf(id: number, skipSpecialTokens: boolean): Uint8Array {
     if (skipSpecialTokens && this.#skipped.has(id)) return NO_BYTES;
     const known = this.#bytes.get(id);
     if (known !== undefined) return known;
-    if (!Number.isInteger(id) || id < 0 || id > MAX_ID) {
-      throw new TokenizerError('TOKENIZER_ARGUMENT', `A token id is an integer from 0 to ${MAX_ID}, not ${id}.`, {
-        id,
-      });
-    }
+    checkId(id);
     const token = this.#tokens.get(id);
     if (token === undefined) return NO_BYTES;
     const bytes = tokenBytes(token);
     this.#bytes.set(id, bytes);
     return bytes;
   }
+}
+
+function checkId(id: number): void {
+  if (Number.isInteger(id) && id >= 0 && id <= MAX_ID) return;
+  throw new TokenizerError('TOKENIZER_ARGUMENT', `A token id is an integer from 0 to ${MAX_ID}, not ${id}.`, { id });
 }

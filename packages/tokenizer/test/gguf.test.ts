@@ -93,7 +93,7 @@ test('the tokens around a text are added where the file, or its kind, says so', 
 });
 
 test.each<[string, unknown, string]>([
-  ['model', 'llama', 'TOKENIZER_UNSUPPORTED'],
+  ['model', 'bert', 'TOKENIZER_UNSUPPORTED'],
   ['model', undefined, 'TOKENIZER_JSON'],
   ['pre', 'default', 'TOKENIZER_UNSUPPORTED'],
   ['pre', 'constructor', 'TOKENIZER_UNSUPPORTED'],

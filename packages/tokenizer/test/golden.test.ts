@@ -1,25 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../../fixtures/load.ts';
 import { Tokenizer } from '../src/index.ts';
+import { lines, unpack } from './golden.ts';
 
 const REMAKE = 'remake with: python fixtures/tokenizer.py (pip install -r fixtures/requirements-tokenizer.txt)';
-const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-
-/** Two base-64 digits per id: see fixtures/tokenizer.py. */
-function unpack(packed: string): number[] {
-  const ids: number[] = [];
-  for (let i = 0; i < packed.length; i += 2) ids.push(BASE64.indexOf(packed[i]!) * 64 + BASE64.indexOf(packed[i + 1]!));
-  return ids;
-}
-
-async function lines(path: string): Promise<string[][]> {
-  const text = new TextDecoder().decode(await loadFixture(path));
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as string[]);
-}
-
 describe.each([
   { name: 'neox', strings: 20_000, sequences: 5_000, invalid: 3_000 },
   { name: 'gpt2', strings: 2_500, sequences: 500, invalid: 0 },

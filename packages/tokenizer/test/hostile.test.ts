@@ -139,7 +139,7 @@ const CASES: [string, string, () => unknown][] = [
   ['an added token with a wrong flag', J, () => file({ added_tokens: [added('c', 4, { lstrip: 1 })] })],
   ['another normalizer', U, () => file({ normalizer: { type: 'NFKC' } })],
   ['no pre-tokenizer', U, () => file({ pre_tokenizer: null })],
-  ['another pre-tokenizer', U, () => file({ pre_tokenizer: { type: 'Metaspace' } })],
+  ['another pre-tokenizer', U, () => file({ pre_tokenizer: { type: 'Whitespace' } })],
   ['a pattern that blows up', U, () => file({ pre_tokenizer: split('(a+)+$') })],
   ['another split behaviour', U, () => file({ pre_tokenizer: split('\\p{N}', { behavior: 'Removed' }) })],
   ['an inverted split', U, () => file({ pre_tokenizer: split('x', { invert: true }) })],

@@ -1,14 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { fuzz, verdict } from '../../../fuzz/fuzz.ts';
-import { tokenizer } from '../../../fuzz/targets/tokenizer.ts';
+import { tokenizer, tokenizerGguf } from '../../../fuzz/targets/tokenizer.ts';
 import { truncate } from '../../../fuzz/truncate.ts';
 import { MergeTable } from '../src/merges.ts';
 
-// More of them, in threads: node fuzz/run.ts tokenizer
+// More of them, in threads: node fuzz/run.ts tokenizer tokenizer-gguf
 describe('hostile tokenizer.json files', () => {
   test('2000 mutants: a TokenizerError or a tokenizer that encodes and decodes; every code occurs', async () => {
     const tally = await fuzz(tokenizer, 2026, 0, 2000);
     expect(verdict(tokenizer, tally)).toEqual([]);
+  });
+
+  test('2000 mutants of the metadata of GGUF files, likewise', async () => {
+    const tally = await fuzz(tokenizerGguf, 2026, 0, 2000);
+    expect(verdict(tokenizerGguf, tally)).toEqual([]);
   });
 
   test('cut at any length, each is refused', async () => {

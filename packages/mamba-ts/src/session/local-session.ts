@@ -164,7 +164,7 @@ export class LocalSession implements Session {
     }
     const ids = concat([before, promptIds]);
     const state = this.#resume(ids.subarray(0, -1));
-    const decoder = tokenizer.createDecoder();
+    const decoder = tokenizer.createDecoder({ continues: this.#turns.length > 0 || text !== '' });
     let written = '';
     const listening: StreamingDecoder = {
       push: (id) => noting(decoder.push(id)),
@@ -245,7 +245,8 @@ export class LocalSession implements Session {
 
   /** Its own tokens for each text; those that begin a text stand before the first one only. */
   #encode(text: string): Int32Array {
-    return Int32Array.from(this.#family.tokenizer.encode(text, { addSpecialTokens: this.#turns.length === 0 }));
+    const continues = this.#turns.length > 0;
+    return Int32Array.from(this.#family.tokenizer.encode(text, { addSpecialTokens: !continues, continues }));
   }
 
   #ids(): Int32Array {
