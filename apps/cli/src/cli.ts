@@ -88,9 +88,20 @@ program
   .option('--prompt-tokens <n>', 'tokens of the prompt', integer(1), 512)
   .option('--gen-tokens <n>', 'tokens to decode after it', integer(1), 128)
   .option('--repeat <n>', 'measurements of each figure', integer(1), 5)
+  .option('--suite', 'a table of sizes, dtypes and threads, in Node and in Chromium, with the targets of the project')
+  .option(
+    '--against <list>',
+    'with --suite: also wllama and llama.cpp on the same files, in turn (installed by npm)',
+    names,
+  )
+  .option('--threads-list <list>', 'with --suite: numbers of threads', lengths, [1, 2])
+  .option('--html <file>', 'with --suite: draw it')
   .addOption(backend())
   .addOption(json())
-  .action(async (options) => (await import('./commands/bench.ts')).bench(options));
+  .action(async (options) => {
+    if (options.suite) await (await import('./commands/bench-suite.ts')).benchSuite(options);
+    else await (await import('./commands/bench.ts')).bench(options);
+  });
 
 program
   .command('compare')
