@@ -1,6 +1,6 @@
 // Initial values that the generations of Mamba share.
 
-/** A = -exp(A_log). */
+/** A = -exp(A_log); its derivative is the same. */
 export const negExp = (value: number): number => -Math.exp(value);
 
 /** Inverse softplus of a log-uniform step size in [1e-3, 0.1], floor 1e-4 (Gu & Dao 2023, section 3.6). */

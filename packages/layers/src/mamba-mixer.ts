@@ -83,6 +83,7 @@ export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): Mamba
     dtBias: vector(`${prefix}.dt_proj.bias`, [c.dInner], { init: (_, uniform) => inverseSoftplusOfStep(uniform) }),
     A: vector(`${prefix}.A_log`, [c.dInner, c.dState], {
       map: negExp,
+      slope: negExp,
       init: (index) => Math.log((index % c.dState) + 1),
     }),
     D: vector(`${prefix}.D`, [c.dInner], { init: () => 1 }),

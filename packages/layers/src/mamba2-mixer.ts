@@ -79,7 +79,11 @@ export function mamba2MixerParameters(c: Mamba2MixerConfig, prefix: string): Mam
     }),
     convBias: c.convBias ? vector(`${prefix}.conv1d.bias`, [convolved]) : null,
     dtBias: vector(`${prefix}.dt_bias`, [c.heads], { init: (_, uniform) => inverseSoftplusOfStep(uniform) }),
-    A: vector(`${prefix}.A_log`, [c.heads], { map: negExp, init: (_, uniform) => Math.log(1 + 15 * uniform()) }),
+    A: vector(`${prefix}.A_log`, [c.heads], {
+      map: negExp,
+      slope: negExp,
+      init: (_, uniform) => Math.log(1 + 15 * uniform()),
+    }),
     D: vector(`${prefix}.D`, [c.skipPerChannel ? c.dSsm : c.heads], { init: () => 1 }),
     norm: c.norm === 'none' ? null : vector(`${prefix}.norm.weight`, [c.dSsm], { init: () => 1 }),
     outProj: matrix(`${prefix}.out_proj.weight`, [c.dModel, c.dInner]),

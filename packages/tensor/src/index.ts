@@ -1,5 +1,7 @@
 export * from './backend.ts';
+export * from './backward.ts';
 export * from './check.ts';
+export * from './check-backward.ts';
 export * from './check-cache.ts';
 export * from './check-ssm.ts';
 export * from './dtype.ts';

@@ -15,6 +15,8 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   /** Applied to each element of a `vector` in f64 as it is loaded: `A = -exp(A_log)`. */
   readonly map?: (value: number) => number;
+  /** The derivative of `map` at a value as a file holds it: training changes those. */
+  readonly slope?: (value: number) => number;
   /** The initial value, as a file holds it (before `map`), of the element at a row-major index. */
   readonly init: Initializer;
 }
@@ -35,7 +37,7 @@ export function matrix(
 export function vector(
   name: string,
   shape: readonly number[],
-  options: { readonly map?: (value: number) => number; readonly init?: Initializer } = {},
+  options: Pick<ParameterSpec, 'map' | 'slope'> & { readonly init?: Initializer } = {},
 ): ParameterSpec {
   return { kind: 'parameter', name, role: 'vector', shape, init: () => 0, ...options };
 }

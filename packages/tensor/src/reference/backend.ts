@@ -1,4 +1,5 @@
-import type { Backend, BackendDescription, MemoryUse, Slot } from '../backend.ts';
+import type { BackendDescription, MemoryUse, Slot } from '../backend.ts';
+import type { TrainingBackend } from '../backward.ts';
 import {
   checkAdd,
   checkCausalConv1d,
@@ -19,6 +20,7 @@ import { checkAttention, checkRope, rowLength } from '../check-cache.ts';
 import { checkMamba3Scan, checkMimoGate, checkSsd } from '../check-ssm.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight } from '../weights.ts';
+import { positionsOf, referenceBackward } from './backward.ts';
 import type { FloatArray } from './matrix.ts';
 import { ReferenceMemory } from './memory.ts';
 import { add } from './ops/add.ts';
@@ -43,7 +45,7 @@ import { ssd } from './ops/ssd.ts';
  * f64; in `f64` everything is f64 throughout, which finite differences need. The methods below take and give values
  * without a detour through f32.
  */
-export interface ReferenceBackend extends Backend {
+export interface ReferenceBackend extends TrainingBackend {
   readonly precision: 'f32' | 'f64';
   upload(values: FloatArray, shape: readonly [number, number]): Tensor;
   /** The values of a tensor, row-major, in full precision. */
@@ -51,6 +53,9 @@ export interface ReferenceBackend extends Backend {
   /** A weight from f64 values in its logical order; `spec.map` is applied. Its `dtype` reads `f32` all the same. */
   loadExact(spec: ParameterSpec, values: Float64Array): Weight;
   writeSlot(slot: Slot, values: FloatArray): void;
+  writeWeight(weight: Weight, values: FloatArray): void;
+  /** As `readGradient`, without rounding to f32. */
+  readGradientExact(weight: Weight): Promise<Float64Array>;
   /** As `readSlot`, without rounding to f32. */
   readSlotExact(slot: Slot, rows?: number): Promise<Float64Array>;
 }
@@ -266,11 +271,8 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       memory.assertAlive('rope');
       checkRope(x, frequencies, rotation, segments);
       const input = memory.matrix('rope', 'x', x);
-      const positions = segments.flatMap(({ length, position }) =>
-        Array.from({ length }, (_, t) => (position ?? 0) + t),
-      );
       const y = memory.scratch(x.shape[0], x.shape[1]);
-      rope(input, frequencies, rotation, positions, y.data);
+      rope(input, frequencies, rotation, positionsOf(segments), y.data);
       return y.tensor;
     },
 
@@ -315,6 +317,16 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       logits(input, values, rows, vocabSize, y.data);
       return y.tensor;
     },
+
+    ...referenceBackward(memory),
+    zeros: (shape) => memory.scratch(...shape).tensor,
+    trackGradient: (weight) => memory.trackGradient(weight),
+    readGradient: async (weight) => Float32Array.from(memory.trackedGradient('readGradient', weight)),
+    readGradientExact: async (weight) => Float64Array.from(memory.trackedGradient('readGradientExact', weight)),
+    zeroGradient(weight) {
+      memory.trackedGradient('zeroGradient', weight).fill(0);
+    },
+    writeWeight: (weight, values) => memory.writeWeight(weight, values),
 
     memory: (): MemoryUse => memory.use(),
     createWeight: (spec, dtype) => memory.createWeight(spec, dtype),

@@ -1,5 +1,5 @@
 export * from './backend.ts';
-export * from './matrix.ts';
+export type { BackwardRun, FloatArray, Matrix, Run } from './matrix.ts';
 export { add } from './ops/add.ts';
 export { attention } from './ops/attention.ts';
 export { causalConv1d } from './ops/causal-conv1d.ts';

@@ -1,4 +1,5 @@
 import type { CacheField, MemoryUse, Segment, Slot, StateField } from '../backend.ts';
+import type { BackwardSegment } from '../backward.ts';
 import {
   checkComplete,
   checkPiece,
@@ -8,11 +9,12 @@ import {
   foreignError,
   staleError,
 } from '../check.ts';
+import { checkWeightValues } from '../check-backward.ts';
 import { checkRowCount, checkSlot, checkSlotPair, checkSlotRows, checkSlotValues, rowLength } from '../check-cache.ts';
 import { DTYPE_BYTES, type DType, decodeToF32 } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight, WeightWriter } from '../weights.ts';
-import type { FloatArray, Matrix, Run } from './matrix.ts';
+import type { BackwardRun, FloatArray, Matrix, Run } from './matrix.ts';
 import type { CachedRun } from './ops/attention.ts';
 
 const NAME = 'reference';
@@ -53,6 +55,7 @@ class ReferenceSlot implements Slot {
 export class ReferenceMemory {
   readonly precision: 'f32' | 'f64';
   private readonly weights = new Map<Weight, FloatArray>();
+  private readonly gradients = new Map<Weight, FloatArray>();
   private readonly slots = new Set<Slot>();
   private weightBytes = 0;
   private stateBytes = 0;
@@ -79,6 +82,7 @@ export class ReferenceMemory {
     if (this.disposed) return;
     this.endStep();
     this.weights.clear();
+    this.gradients.clear();
     this.slots.clear();
     this.weightBytes = 0;
     this.stateBytes = 0;
@@ -149,12 +153,41 @@ export class ReferenceMemory {
     this.assertAlive('freeWeight');
     this.weightBytes -= this.weight('freeWeight', weight).byteLength;
     this.weights.delete(weight);
+    this.weightBytes -= this.gradients.get(weight)?.byteLength ?? 0;
+    this.gradients.delete(weight);
   }
 
   weight(call: string, weight: Weight): FloatArray {
     const values = this.weights.get(weight);
     if (values === undefined) throw foreignError(NAME, `${call}: weight ${weight.name}`);
     return values;
+  }
+
+  writeWeight(weight: Weight, values: FloatArray): void {
+    this.assertAlive('writeWeight');
+    checkWeightValues('writeWeight', weight, values.length);
+    this.weight('writeWeight', weight).set(values);
+  }
+
+  trackGradient(weight: Weight): void {
+    this.assertAlive('trackGradient');
+    if (this.gradients.has(weight)) return;
+    const gradient = this.floats(this.weight('trackGradient', weight).length);
+    this.gradients.set(weight, gradient);
+    this.weightBytes += gradient.byteLength;
+  }
+
+  /** The gradient of a weight, or null where it is not tracked. */
+  gradient(weight: Weight): FloatArray | null {
+    return this.gradients.get(weight) ?? null;
+  }
+
+  /** The gradient of a tracked weight. */
+  trackedGradient(call: string, weight: Weight): FloatArray {
+    this.assertAlive(call);
+    const gradient = this.gradients.get(weight);
+    if (gradient === undefined) throw foreignError(NAME, `${call}: a gradient of ${weight.name}`);
+    return gradient;
   }
 
   // State
@@ -229,6 +262,15 @@ export class ReferenceMemory {
       reset,
       state: this.slot(op, slot).block.subarray(state.offset, end), // [slot] -> [field]
     }));
+  }
+
+  /** The segments with the pieces of their states and gradients that belong to `fields`. */
+  backwardRuns(op: string, fields: readonly StateField[], segments: readonly BackwardSegment[]): BackwardRun[] {
+    return segments.map(({ start, length, reset, slot, gradient }) => {
+      const piecesOf = (of: Slot): FloatArray[] =>
+        fields.map(({ offset, shape }) => this.slot(op, of).block.subarray(offset, offset + elementCount(shape)));
+      return { start, length, reset, sequence: gradient, states: piecesOf(slot), gradients: piecesOf(gradient) };
+    });
   }
 
   /** The segments with each one's rows, for which memory is reserved. Throws before anything is changed. */

@@ -1,6 +1,7 @@
 import type { Mamba3Form } from '../../backend.ts';
-import type { FloatArray, Matrix, Run } from '../matrix.ts';
-import { sigmoid, softplus } from './scalar.ts';
+import { accumulate, addInto, type BackwardRun, type FloatArray, type Matrix, type Run } from '../matrix.ts';
+import { backwardThroughTime } from '../through-time.ts';
+import { sigmoid, softplus, softplusSlope } from './scalar.ts';
 
 /** What `mamba3Scan` reads: token-major activations. */
 export interface Mamba3Inputs<M> {
@@ -121,3 +122,165 @@ function rotate(x: Float64Array, i: number, j: number, theta: number): void {
   x[i] = a * cos - b * sin;
   x[j] = a * sin + b * cos;
 }
+
+/** The pair (dx[i], dx[j]) turned back, and its slope along theta at the turned pair (x[i], x[j]). */
+function rotateBack(dx: Float64Array, x: Float64Array, i: number, j: number, theta: number): number {
+  const [a, b, cos, sin] = [dx[i]!, dx[j]!, Math.cos(theta), Math.sin(theta)];
+  dx[i] = a * cos + b * sin;
+  dx[j] = b * cos - a * sin;
+  return b * x[i]! - a * x[j]!;
+}
+
+/** The same shape as the inputs and weights of `mamba3Scan`: gradients that are wanted. */
+export interface Mamba3Gradients<M, W> {
+  readonly inputs: { readonly [K in keyof Mamba3Inputs<M>]: M | null };
+  readonly weights: { readonly [K in keyof Mamba3Weights<W>]: W | null };
+}
+
+/**
+ * Gradients of `mamba3Scan` to its inputs, weights and state. The fields of a run are angle, ssm, k and v, in this order.
+ * dy `[T, R H P]`.
+ */
+export function mamba3ScanBackward(
+  inputs: Mamba3Inputs<Matrix>,
+  weights: Mamba3Weights<FloatArray>,
+  form: Mamba3Form,
+  shape: readonly [heads: number, width: number, states: number],
+  rank: number,
+  runs: readonly BackwardRun[],
+  dy: Matrix,
+  gradients: Mamba3Gradients<Matrix, FloatArray>,
+): void {
+  const { x, dt, a, trap, angle, B, C } = inputs;
+  const { dtBias, biasB, biasC, D, mimoX } = weights;
+  const [heads, width, states] = shape;
+  const channels = heads * width;
+  const groups = B.columns / (rank * states);
+  const angles = angle.columns;
+  const into = gradients.inputs;
+  const sums = {
+    dtBias: new Float64Array(heads),
+    biasB: new Float64Array(biasB.length),
+    biasC: new Float64Array(biasC.length),
+    D: new Float64Array(heads),
+    mimoX: new Float64Array(mimoX?.length ?? heads * rank * width),
+  };
+  const at = (m: Matrix, t: number, column: number): number => m.data[m.offset + t * m.stride + column]!;
+  const y = new Float64Array(x.rows * rank * channels);
+  const forward = (t: number, fields: readonly FloatArray[]): void => {
+    const [of, ssm, k, v] = fields.map((state) => [{ start: t, length: 1, reset: false, state }]);
+    mamba3Scan(inputs, weights, form, shape, rank, { angle: of!, ssm: ssm!, k: k!, v: v! }, y);
+  };
+  const q = new Float64Array(rank * states); // of one head, turned
+  const k = new Float64Array(rank * states);
+  const dq = new Float64Array(rank * states);
+  const dk = new Float64Array(rank * states);
+  const dkBefore = new Float64Array(rank * states);
+  backwardThroughTime(runs, forward, (t, before, after, gradient) => {
+    const [, S0, k0, x0] = before as [FloatArray, FloatArray, FloatArray, FloatArray];
+    const [theta, S1] = after as [FloatArray, FloatArray];
+    const [dTheta, dS, dKept, dv] = gradient as [FloatArray, FloatArray, FloatArray, FloatArray];
+    for (let h = 0; h < heads; h++) {
+      const raw = at(dt, t, h) + dtBias[h]!;
+      const d = softplus(raw);
+      const f = form.activation === 'softplus' ? softplus(at(a, t, h)) : heavyTail(at(a, t, h));
+      const rate = Math.min(-f, -form.floor);
+      const alpha = Math.exp(d * rate);
+      const lambda = sigmoid(at(trap, t, h));
+      const [beta, gamma] = [(1 - lambda) * d * alpha, lambda * d];
+      const group = Math.floor(h / (heads / groups));
+      const pair = (s: number): [number, number] =>
+        form.rotation === 'pairs' ? [2 * s, 2 * s + 1] : [s, s + states / 2];
+      for (let r = 0; r < rank; r++) {
+        for (let n = 0; n < states; n++) {
+          const column = (r * groups + group) * states + n;
+          k[r * states + n] = at(B, t, column) + biasB[(h * rank + r) * states + n]!;
+          q[r * states + n] = at(C, t, column) + biasC[(h * rank + r) * states + n]!;
+          dk[r * states + n] = dKept[(r * heads + h) * states + n]!;
+        }
+        for (let s = 0; s < angles; s++) {
+          const [one, other] = pair(s);
+          rotate(k, r * states + one, r * states + other, theta[h * angles + s]!);
+          rotate(q, r * states + one, r * states + other, theta[h * angles + s]!);
+        }
+      }
+      dq.fill(0);
+      dkBefore.fill(0);
+      let [dalpha, dbeta, dgamma] = [0, 0, 0];
+      for (let p = 0; p < width; p++) {
+        const channel = h * width + p;
+        const [input, last] = [at(x, t, channel), x0[channel]!];
+        let [dInput, dLast] = [dv[channel]!, 0];
+        const index = (r: number): number => (h * rank + r) * width + p;
+        const project = (r: number): number => (mimoX === null ? 1 : mimoX[index(r)]!);
+        for (let r = 0; r < rank; r++) {
+          const slope = at(dy, t, r * channels + channel);
+          sums.D[h]! += slope * input * project(r);
+          dInput += slope * D[h]! * project(r);
+          sums.mimoX[index(r)]! += slope * D[h]! * input;
+          for (let n = 0; n < states; n++) {
+            dq[r * states + n]! += slope * S1[channel * states + n]!;
+            dS[channel * states + n]! += slope * q[r * states + n]!;
+          }
+        }
+        for (let n = 0; n < states; n++) {
+          const slope = dS[channel * states + n]!;
+          dalpha += slope * S0[channel * states + n]!;
+          for (let r = 0; r < rank; r++) {
+            const [kLast, kNow] = [k0[(r * heads + h) * states + n]!, k[r * states + n]!];
+            dbeta += slope * last * project(r) * kLast;
+            dgamma += slope * input * project(r) * kNow;
+            dLast += slope * beta * project(r) * kLast;
+            dInput += slope * gamma * project(r) * kNow;
+            dkBefore[r * states + n]! += slope * beta * last * project(r);
+            dk[r * states + n]! += slope * gamma * input * project(r);
+            sums.mimoX[index(r)]! += slope * (beta * last * kLast + gamma * input * kNow);
+          }
+          dS[channel * states + n] = slope * alpha;
+        }
+        accumulate(into.x, t, channel, dInput);
+        dv[channel] = dLast;
+      }
+      for (let r = 0; r < rank; r++) {
+        for (let s = 0; s < angles; s++) {
+          const [one, other] = pair(s).map((n) => r * states + n) as [number, number];
+          const turn = theta[h * angles + s]!;
+          dTheta[h * angles + s]! += rotateBack(dk, k, one, other, turn) + rotateBack(dq, q, one, other, turn);
+        }
+        for (let n = 0; n < states; n++) {
+          const column = (r * groups + group) * states + n;
+          accumulate(into.B, t, column, dk[r * states + n]!);
+          accumulate(into.C, t, column, dq[r * states + n]!);
+          sums.biasB[(h * rank + r) * states + n]! += dk[r * states + n]!;
+          sums.biasC[(h * rank + r) * states + n]! += dq[r * states + n]!;
+          dKept[(r * heads + h) * states + n] = dkBefore[r * states + n]!;
+        }
+      }
+      dalpha += (1 - lambda) * d * dbeta;
+      const dExponent = dalpha * alpha;
+      let dd = (1 - lambda) * alpha * dbeta + lambda * dgamma + dExponent * rate;
+      for (let s = 0; s < angles; s++) {
+        const tanh = Math.tanh(at(angle, t, s));
+        const slope = dTheta[h * angles + s]! * Math.PI;
+        dd += slope * tanh;
+        accumulate(into.angle, t, s, slope * d * (1 - tanh * tanh));
+      }
+      const draw = dd * softplusSlope(raw);
+      accumulate(into.dt, t, h, draw);
+      sums.dtBias[h]! += draw;
+      // At the floor the rate does not move.
+      if (f > form.floor) accumulate(into.a, t, h, -dExponent * d * rateSlope(at(a, t, h), form.activation));
+      accumulate(into.trap, t, h, (d * dgamma - d * alpha * dbeta) * lambda * (1 - lambda));
+    }
+  });
+  const own = gradients.weights;
+  addInto(own.dtBias, sums.dtBias);
+  addInto(own.biasB, sums.biasB);
+  addInto(own.biasC, sums.biasC);
+  addInto(own.D, sums.D);
+  addInto(own.mimoX, sums.mimoX);
+}
+
+/** The derivative of f. */
+const rateSlope = (x: number, activation: Mamba3Form['activation']): number =>
+  activation === 'softplus' ? softplusSlope(x) : x >= 0 ? 1 : 1 / (1 - x) ** 2;

@@ -1,4 +1,4 @@
-import type { FloatArray, Matrix } from '../matrix.ts';
+import { accumulate, type FloatArray, type Matrix } from '../matrix.ts';
 
 /**
  * Pair i of every row turned by `positions[t] * frequencies[i]`; columns past the pairs stay.
@@ -25,6 +25,28 @@ export function rope(
       const [one, other] = [x.data[from + a]!, x.data[from + b]!];
       y[to + a] = one * Math.cos(angle) - other * Math.sin(angle);
       y[to + b] = other * Math.cos(angle) + one * Math.sin(angle);
+    }
+  }
+}
+
+/** `dx += ` dy turned back; columns past the pairs as they are. */
+export function ropeBackward(
+  frequencies: Float64Array,
+  rotation: 'halves' | 'pairs',
+  positions: readonly number[],
+  dy: Matrix,
+  dx: Matrix | null,
+): void {
+  const heads = dy.rows / positions.length;
+  for (let r = 0; r < dy.rows; r++) {
+    const from = dy.offset + r * dy.stride;
+    for (let c = 2 * frequencies.length; c < dy.columns; c++) accumulate(dx, r, c, dy.data[from + c]!);
+    for (const [i, frequency] of frequencies.entries()) {
+      const angle = positions[Math.floor(r / heads)]! * frequency;
+      const [a, b] = rotation === 'halves' ? [i, i + frequencies.length] : [2 * i, 2 * i + 1];
+      const [one, other] = [dy.data[from + a]!, dy.data[from + b]!];
+      accumulate(dx, r, a, one * Math.cos(angle) + other * Math.sin(angle));
+      accumulate(dx, r, b, other * Math.cos(angle) - one * Math.sin(angle));
     }
   }
 }

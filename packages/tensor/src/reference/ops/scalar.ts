@@ -30,3 +30,14 @@ export function erf(x: number): number {
   }
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
+
+/** The derivative of `silu`. */
+export function siluSlope(x: number): number {
+  const s = sigmoid(x);
+  return s * (1 + x * (1 - s));
+}
+
+/** The derivative of `softplus` as it is computed: 1 above 20. */
+export function softplusSlope(x: number): number {
+  return x > 20 ? 1 : sigmoid(x);
+}

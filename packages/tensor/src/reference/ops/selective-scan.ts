@@ -1,5 +1,6 @@
-import type { FloatArray, Matrix, Run } from '../matrix.ts';
-import { silu, softplus } from './scalar.ts';
+import { accumulate, addInto, type BackwardRun, type FloatArray, type Matrix, type Run } from '../matrix.ts';
+import { backwardThroughTime } from '../through-time.ts';
+import { silu, siluSlope, softplus, softplusSlope } from './scalar.ts';
 
 /**
  * The selective scan, one row after another:
@@ -49,4 +50,87 @@ export function selectiveScan(
       }
     }
   }
+}
+
+/** Gradients of `selectiveScan` that are wanted. */
+export interface SelectiveScanGradients<M, W> {
+  readonly u: M | null;
+  readonly delta: M | null;
+  readonly A: W | null;
+  readonly B: M | null;
+  readonly C: M | null;
+  readonly D: W | null;
+  readonly z: M | null;
+  readonly deltaBias: W | null;
+}
+
+/** Gradients of `selectiveScan` to its inputs, weights and state. dy `[T, C]`. */
+export function selectiveScanBackward(
+  u: Matrix,
+  delta: Matrix,
+  A: FloatArray,
+  B: Matrix,
+  C: Matrix,
+  D: FloatArray | null,
+  z: Matrix | null,
+  deltaBias: FloatArray | null,
+  deltaSoftplus: boolean,
+  runs: readonly BackwardRun[],
+  dy: Matrix,
+  gradients: SelectiveScanGradients<Matrix, FloatArray>,
+): void {
+  const channels = u.columns;
+  const states = B.columns;
+  const y = new Float64Array(u.rows * channels);
+  const sums = { A: new Float64Array(A.length), D: new Float64Array(channels), bias: new Float64Array(channels) };
+  const at = (m: Matrix, t: number, c: number): number => m.data[m.offset + t * m.stride + c]!;
+  const forward = (t: number, [state]: readonly FloatArray[]): void =>
+    selectiveScan(
+      u,
+      delta,
+      A,
+      B,
+      C,
+      D,
+      z,
+      deltaBias,
+      deltaSoftplus,
+      [{ start: t, length: 1, reset: false, state: state! }],
+      y,
+    );
+  backwardThroughTime(runs, forward, (t, [before], [after], [gradient]) => {
+    for (let c = 0; c < channels; c++) {
+      const input = at(u, t, c);
+      const raw = at(delta, t, c) + (deltaBias === null ? 0 : deltaBias[c]!);
+      const d = deltaSoftplus ? softplus(raw) : raw;
+      let slope = at(dy, t, c);
+      if (z !== null) {
+        let sum = D === null ? 0 : D[c]! * input;
+        for (let n = 0; n < states; n++) sum += at(C, t, n) * after![c * states + n]!;
+        accumulate(gradients.z, t, c, slope * sum * siluSlope(at(z, t, c)));
+        slope *= silu(at(z, t, c));
+      }
+      sums.D[c]! += slope * input;
+      let du = D === null ? 0 : slope * D[c]!;
+      let dd = 0;
+      for (let n = 0; n < states; n++) {
+        const i = c * states + n;
+        const decay = Math.exp(d * A[i]!);
+        accumulate(gradients.C, t, n, slope * after![i]!);
+        const dh = gradient![i]! + slope * at(C, t, n);
+        sums.A[i]! += dh * before![i]! * decay * d;
+        dd += dh * (before![i]! * decay * A[i]! + at(B, t, n) * input);
+        accumulate(gradients.B, t, n, dh * d * input);
+        du += dh * d * at(B, t, n);
+        gradient![i] = dh * decay;
+      }
+      accumulate(gradients.u, t, c, du);
+      const draw = deltaSoftplus ? dd * softplusSlope(raw) : dd;
+      accumulate(gradients.delta, t, c, draw);
+      sums.bias[c]! += draw;
+    }
+  });
+  addInto(gradients.A, sums.A);
+  addInto(gradients.D, sums.D);
+  addInto(gradients.deltaBias, sums.bias);
 }

@@ -1,5 +1,6 @@
-import type { FloatArray, Matrix, Run } from '../matrix.ts';
-import { softplus } from './scalar.ts';
+import { accumulate, addInto, type BackwardRun, type FloatArray, type Matrix, type Run } from '../matrix.ts';
+import { backwardThroughTime } from '../through-time.ts';
+import { softplus, softplusSlope } from './scalar.ts';
 
 /**
  * The recurrence of Mamba-2, one row after another; head h reads B and C of group g = floor(h / (H / G)):
@@ -54,4 +55,81 @@ export function ssd(
       }
     }
   }
+}
+
+/** Gradients of `ssd` that are wanted. */
+export interface SsdGradients<M, W> {
+  readonly x: M | null;
+  readonly dt: M | null;
+  readonly A: W | null;
+  readonly B: M | null;
+  readonly C: M | null;
+  readonly D: W | null;
+  readonly dtBias: W | null;
+}
+
+/** Gradients of `ssd` to its inputs, weights and state. dy `[T, H P]`. The clamp passes what lies within it, ends included. */
+export function ssdBackward(
+  x: Matrix,
+  dt: Matrix,
+  A: FloatArray,
+  B: Matrix,
+  C: Matrix,
+  D: FloatArray | null,
+  dtBias: FloatArray | null,
+  dtLimit: readonly [low: number, high: number],
+  states: number,
+  runs: readonly BackwardRun[],
+  dy: Matrix,
+  gradients: SsdGradients<Matrix, FloatArray>,
+): void {
+  const heads = dt.columns;
+  const width = heads === 0 ? 0 : x.columns / heads;
+  const groups = states === 0 ? 1 : B.columns / states;
+  const [low, high] = dtLimit;
+  const y = new Float64Array(x.rows * x.columns);
+  const sums = { A: new Float64Array(heads), D: new Float64Array(D?.length ?? 0), bias: new Float64Array(heads) };
+  const at = (m: Matrix, t: number, c: number): number => m.data[m.offset + t * m.stride + c]!;
+  const forward = (t: number, [state]: readonly FloatArray[]): void =>
+    ssd(x, dt, A, B, C, D, dtBias, dtLimit, states, [{ start: t, length: 1, reset: false, state: state! }], y);
+  backwardThroughTime(runs, forward, (t, [before], [after], [gradient]) => {
+    for (let h = 0; h < heads; h++) {
+      const first = Math.floor(h / (heads / groups)) * states; // column of the group
+      const raw = at(dt, t, h) + (dtBias === null ? 0 : dtBias[h]!);
+      const free = softplus(raw);
+      const d = Math.min(Math.max(free, low), high);
+      const decay = Math.exp(d * A[h]!);
+      let [ddecay, dd] = [0, 0];
+      for (let p = 0; p < width; p++) {
+        const channel = h * width + p;
+        const input = at(x, t, channel);
+        const slope = at(dy, t, channel);
+        let dx = 0;
+        if (D !== null) {
+          const i = D.length === heads ? h : channel;
+          sums.D[i]! += slope * input;
+          dx += slope * D[i]!;
+        }
+        for (let n = 0; n < states; n++) {
+          const i = channel * states + n;
+          accumulate(gradients.C, t, first + n, slope * after![i]!);
+          const dS = gradient![i]! + slope * at(C, t, first + n);
+          ddecay += dS * before![i]!;
+          dd += dS * input * at(B, t, first + n);
+          dx += dS * d * at(B, t, first + n);
+          accumulate(gradients.B, t, first + n, dS * d * input);
+          gradient![i] = dS * decay;
+        }
+        accumulate(gradients.x, t, channel, dx);
+      }
+      sums.A[h]! += ddecay * decay * d;
+      dd += ddecay * decay * A[h]!;
+      const draw = free < low || free > high ? 0 : dd * softplusSlope(raw);
+      accumulate(gradients.dt, t, h, draw);
+      sums.bias[h]! += draw;
+    }
+  });
+  addInto(gradients.A, sums.A);
+  addInto(gradients.D, sums.D);
+  addInto(gradients.dtBias, sums.bias);
 }

@@ -1,0 +1,172 @@
+import {
+  type Architecture,
+  type ConfigJson,
+  listParameters,
+  loadParameters,
+  type ModelDefinition,
+} from '@mamba-ts/layers';
+import {
+  decodeToF32,
+  MambaError,
+  type ParameterSpec,
+  type Tensor,
+  type TensorEntry,
+  type TrainingBackend,
+  type Weight,
+  type WeightSource,
+} from '@mamba-ts/tensor';
+import type { Batch } from './batch.ts';
+import { rowsWithTargets } from './batch.ts';
+import type { Tape } from './tape.ts';
+
+/** One tensor that training changes. */
+export interface Parameter {
+  /** Canonical (Hugging Face) name, and what else the layers ask of it. */
+  readonly spec: ParameterSpec;
+  /** As the backend uses it. */
+  readonly weight: Weight;
+  /** As a file holds it (`A_log`, not A), row-major. What `update` takes from here goes to the backend. */
+  readonly values: Float32Array;
+}
+
+/** Values by canonical name, as a file holds them. */
+export type ParameterValues = ReadonlyMap<string, Float32Array>;
+
+/** The values of every parameter of `definition`, in f32, whatever the dtype of the file. Throws as `loadParameters` does. */
+export async function readParameters(
+  architecture: Architecture,
+  definition: ModelDefinition,
+  source: WeightSource,
+): Promise<Map<string, Float32Array>> {
+  const wanted = new Set(listParameters(definition.parameters).map(({ name }) => name));
+  const values = new Map<string, Float32Array>();
+  for (const entry of source.entries.values()) {
+    const name = architecture.canonicalName(entry.name);
+    if (!wanted.has(name)) continue;
+    if (entry.asUsed) {
+      throw new MambaError(
+        'UNSUPPORTED',
+        `tensor "${name}" is stored as it is used, not as it is trained. Convert the checkpoint to safetensors first`,
+        { tensor: name },
+      );
+    }
+    const whole = new Float32Array(entry.shape.reduce((product, axis) => product * axis, 1));
+    let at = 0;
+    for await (const piece of source.read(entry.name)) {
+      const part = decodeToF32(piece, entry.dtype);
+      whole.set(part, at);
+      at += part.length;
+    }
+    values.set(name, whole);
+  }
+  return values;
+}
+
+/** Values as a checkpoint, for `loadParameters`. */
+function sourceOf(specs: readonly ParameterSpec[], values: ParameterValues): WeightSource {
+  const entries = new Map<string, TensorEntry>();
+  for (const { name, shape } of specs) {
+    const found = values.get(name);
+    if (found) entries.set(name, { name, dtype: 'f32', shape, byteLength: found.byteLength });
+  }
+  return {
+    entries,
+    async *read(name) {
+      const { buffer, byteOffset, byteLength } = values.get(name)!;
+      const piece = 8 << 20;
+      for (let at = 0; at < byteLength; at += piece) {
+        yield new Uint8Array(buffer, byteOffset + at, Math.min(piece, byteLength - at));
+      }
+    },
+  };
+}
+
+/** A model whose weights change: its parameters by name, and the gradients that the backend keeps of them. */
+export class TrainableModel {
+  readonly definition: ModelDefinition;
+  readonly backend: TrainingBackend;
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly #tree: never;
+
+  private constructor(
+    definition: ModelDefinition,
+    backend: TrainingBackend,
+    tree: unknown,
+    parameters: ReadonlyMap<string, Parameter>,
+  ) {
+    this.definition = definition;
+    this.backend = backend;
+    this.#tree = tree as never;
+    this.parameters = parameters;
+  }
+
+  /** Puts `values`, which it keeps and changes, onto `backend`. Throws `MISSING_TENSOR` or `TENSOR_SHAPE`. */
+  static async create(
+    definition: ModelDefinition,
+    values: ParameterValues,
+    backend: TrainingBackend,
+  ): Promise<TrainableModel> {
+    const specs = listParameters(definition.parameters);
+    const { weights, all } = await loadParameters(definition.parameters, sourceOf(specs, values), backend);
+    const byName = new Map(all.map((weight) => [weight.name, weight]));
+    const parameters = new Map<string, Parameter>();
+    for (const spec of specs) {
+      const weight = byName.get(spec.name)!;
+      if (spec.map && !spec.slope) {
+        throw new MambaError('UNSUPPORTED', `parameter "${spec.name}" has a map without a slope and cannot be trained`);
+      }
+      backend.trackGradient(weight);
+      parameters.set(spec.name, { spec, weight, values: values.get(spec.name)! });
+    }
+    return new TrainableModel(definition, backend, weights, parameters);
+  }
+
+  /** From config.json and a checkpoint of its architecture. */
+  static async load(
+    architecture: Architecture,
+    json: ConfigJson,
+    source: WeightSource,
+    backend: TrainingBackend,
+  ): Promise<TrainableModel> {
+    const definition = architecture.createModel(architecture.parseConfig(json));
+    return TrainableModel.create(definition, await readParameters(architecture, definition, source), backend);
+  }
+
+  /** Nats of each target of the batch, `[targets, 1]`, recorded on the tape. */
+  losses(tape: Tape, { ids, targets, segments }: Batch): Tensor {
+    const hidden = this.definition.hidden(tape.ops, this.#tree, ids, segments); // [T, dModel]
+    const { rows, wanted } = rowsWithTargets(targets);
+    return tape.crossEntropy(hidden, this.definition.head(this.#tree), rows, wanted, this.definition.vocabSize);
+  }
+
+  /** The gradient of one parameter's values as a file holds them: through the map, where it has one. A copy. */
+  async gradient(name: string): Promise<Float32Array> {
+    const parameter = this.#parameter(name);
+    const gradient = await this.backend.readGradient(parameter.weight);
+    const { slope } = parameter.spec;
+    if (slope) for (const [i, value] of parameter.values.entries()) gradient[i]! *= slope(value);
+    return gradient;
+  }
+
+  /** All gradients become zero. */
+  zeroGradients(): void {
+    for (const { weight } of this.parameters.values()) this.backend.zeroGradient(weight);
+  }
+
+  /** Hands the values of one parameter to the backend, after they were changed. */
+  update(name: string): void {
+    const { spec, weight, values } = this.#parameter(name);
+    this.backend.writeWeight(weight, spec.map ? values.map(spec.map) : values);
+  }
+
+  /** Gives the memory of its weights back. */
+  dispose(): void {
+    for (const { weight } of this.parameters.values()) this.backend.freeWeight(weight);
+  }
+
+  #parameter(name: string): Parameter {
+    const found = this.parameters.get(name);
+    if (!found) throw new MambaError('MISSING_TENSOR', `the model has no parameter "${name}"`, { tensor: name });
+    return found;
+  }
+}

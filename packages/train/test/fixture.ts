@@ -1,0 +1,70 @@
+import { findArchitecture } from '@mamba-ts/layers';
+import { memoryFolder, memorySource, openModel, openSafetensors } from '@mamba-ts/loaders';
+import { decodeToF32, type Segment, type Slot, type TrainingBackend } from '@mamba-ts/tensor';
+import { loadFixture } from '../../../fixtures/load.ts';
+import { type Batch, NO_TARGET, TrainableModel } from '../src/index.ts';
+
+/** The models of fixtures/ whose gradients are checked: every architecture, every variant of a layer. */
+export const FIXTURES: readonly string[] = [
+  'mamba/plain',
+  'mamba/state-1',
+  'mamba/state-15',
+  'mamba/original-mlp',
+  'mamba/falcon',
+  'mamba/falcon-bias',
+  'mamba2/plain',
+  'mamba2/groups',
+  'mamba2/original-mlp',
+  'mamba2/original-no-norm',
+  'mamba3/siso',
+  'mamba3/siso-norm',
+  'mamba3/mimo-norm',
+  'gpt_neox/plain',
+  'gpt_neox/serial',
+  'llama/grouped',
+  'llama/one-key',
+];
+
+/** A model of fixtures/ on a backend that can train. */
+export async function trainableFixture(name: string, backend: TrainingBackend): Promise<TrainableModel> {
+  const files: Record<string, Uint8Array> = {};
+  for (const file of ['config.json', 'model.safetensors']) files[file] = await loadFixture(`${name}/${file}`);
+  const { config, weights } = await openModel(memoryFolder(name, files));
+  const json = config as Record<string, unknown>;
+  return TrainableModel.load(await findArchitecture(json), json, weights, backend);
+}
+
+/** The tensors of a safetensors file of fixtures/, f32 or i32, as numbers. */
+export async function fixtureTensors(path: string): Promise<Map<string, Float64Array>> {
+  const bytes = await loadFixture(path);
+  const file = await openSafetensors(memorySource(path, bytes));
+  return new Map(
+    [...file.tensors.values()].map(({ name, dtype, begin, end }) => {
+      const raw = bytes.slice(file.dataStart + begin, file.dataStart + end);
+      const values = String(dtype).toLowerCase() === 'i32' ? new Int32Array(raw.buffer) : decodeToF32(raw, 'f32');
+      return [name, Float64Array.from(values)];
+    }),
+  );
+}
+
+/** Three documents in two sequences: one goes on from a state, one begins, and one begins behind it in the same slot. */
+export function testBatch(
+  model: TrainableModel,
+  lengths: readonly [number, number, number],
+  slots: readonly Slot[],
+): Batch {
+  const total = lengths[0] + lengths[1] + lengths[2];
+  const { vocabSize } = model.definition;
+  const ids = Int32Array.from({ length: total + 1 }, (_, i) => (i * i * 7 + i * 3 + 5) % vocabSize);
+  const [going, other] = slots as [Slot, Slot];
+  const starts = [0, lengths[0], lengths[0] + lengths[1]];
+  const segments: Segment[] = [
+    { start: starts[0]!, length: lengths[0], slot: going, reset: false, position: 0 },
+    { start: starts[1]!, length: lengths[1], slot: other, reset: true, position: 0 },
+    { start: starts[2]!, length: lengths[2], slot: other, reset: true, position: 0 },
+  ];
+  const targets = ids.slice(1);
+  targets[starts[1]! - 1] = NO_TARGET;
+  targets[2] = NO_TARGET;
+  return { ids: ids.slice(0, total), targets, segments };
+}
