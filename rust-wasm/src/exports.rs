@@ -1,4 +1,5 @@
-//! All that JavaScript sees: functions of plain numbers. Addresses are bytes; `dtype` is 0 f32, 1 f16, 2 bf16, 3 raised f16.
+//! All that JavaScript sees: functions of plain numbers. Addresses are bytes; `dtype` is 0 f32, 1 f16, 2 bf16, 3 raised f16,
+//! 4 q8_0, 5 q4_0, 6 q4_k, 7 q5_k, 8 q6_k.
 //!
 //! # Safety
 //! Every function trusts its addresses and sizes: TypeScript has checked them.
@@ -7,9 +8,11 @@
 mod recurrences;
 mod transformer;
 
+use crate::blocks::{Q4K, Q4_0, Q5K, Q6K, Q8_0};
 use crate::format::{Bf16, RaisedF16, F16, F32};
 use crate::scalar::conv::{load_history, store_history};
 use crate::scalar::scan::Scan;
+use crate::simd128::quantised;
 use crate::{alloc, limits, pack, scalar, simd128};
 
 /// Which build this is: 0 simd128, 1 with relaxed SIMD.
@@ -30,6 +33,7 @@ pub unsafe extern "C" fn release(address: usize, bytes: usize) {
 
 /// 1 where a piece holds a number that its format has no place for: nothing is packed then. For f16 these are infinities
 /// and NaN, for raised f16 all from 64 up; raised f16 comes as f16, and `source` is overwritten.
+/// Quantised matrices are counted in blocks, but for `inputs`.
 #[no_mangle]
 pub unsafe extern "C" fn pack_matrix(
     dtype: u32,
@@ -44,8 +48,13 @@ pub unsafe extern "C" fn pack_matrix(
         1 if pack::has_non_finite_f16(source as _, count) => return 1,
         1 => pack::pack::<F16>(source as _, start, count, inputs, target as _),
         2 => pack::pack::<Bf16>(source as _, start, count, inputs, target as _),
-        _ if !pack::raise_f16(source as _, count) => return 1,
-        _ => pack::pack::<RaisedF16>(source as _, start, count, inputs, target as _),
+        3 if !pack::raise_f16(source as _, count) => return 1,
+        3 => pack::pack::<RaisedF16>(source as _, start, count, inputs, target as _),
+        4 => quantised::pack::<Q8_0>(source, start, count, inputs, target),
+        5 => quantised::pack::<Q4_0>(source, start, count, inputs, target),
+        6 => quantised::pack::<Q4K>(source, start, count, inputs, target),
+        7 => quantised::pack::<Q5K>(source, start, count, inputs, target),
+        _ => quantised::pack::<Q6K>(source, start, count, inputs, target),
     }
     0
 }
@@ -75,12 +84,18 @@ pub unsafe extern "C" fn linear(
     inputs: usize,
     outputs: usize,
 ) {
-    use simd128::linear::linear;
+    use simd128::linear::{linear, Shape};
+    let shape = Shape { x_stride, y_stride, tokens, inputs, outputs };
     match dtype {
         0 => linear::<F32>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
         1 => linear::<F16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
         2 => linear::<Bf16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
-        _ => linear::<RaisedF16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+        3 => linear::<RaisedF16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
+        4 => quantised::linear::<Q8_0>(x, w, bias, y, &shape),
+        5 => quantised::linear::<Q4_0>(x, w, bias, y, &shape),
+        6 => quantised::linear::<Q4K>(x, w, bias, y, &shape),
+        7 => quantised::linear::<Q5K>(x, w, bias, y, &shape),
+        _ => quantised::linear::<Q6K>(x, w, bias, y, &shape),
     }
 }
 
@@ -98,7 +113,12 @@ pub unsafe extern "C" fn embedding(
         0 => embedding::<F32>(ids, w as _, y, tokens, inputs),
         1 => embedding::<F16>(ids, w as _, y, tokens, inputs),
         2 => embedding::<Bf16>(ids, w as _, y, tokens, inputs),
-        _ => embedding::<RaisedF16>(ids, w as _, y, tokens, inputs),
+        3 => embedding::<RaisedF16>(ids, w as _, y, tokens, inputs),
+        4 => quantised::embedding::<Q8_0>(ids, w, y, tokens, inputs),
+        5 => quantised::embedding::<Q4_0>(ids, w, y, tokens, inputs),
+        6 => quantised::embedding::<Q4K>(ids, w, y, tokens, inputs),
+        7 => quantised::embedding::<Q5K>(ids, w, y, tokens, inputs),
+        _ => quantised::embedding::<Q6K>(ids, w, y, tokens, inputs),
     }
 }
 

@@ -9,7 +9,7 @@ mod imp {
     use core::arch::wasm32::*;
 
     #[derive(Clone, Copy)]
-    pub struct F32x4(v128);
+    pub struct F32x4(pub(crate) v128);
 
     impl F32x4 {
         #[inline(always)]
@@ -113,6 +113,12 @@ mod imp {
         pub fn larger_magnitude(self, b: Self) -> Self {
             Self(i32x4_max(f32x4_abs(self.0), f32x4_abs(b.0)))
         }
+        /// The largest lane; lanes are not negative.
+        #[inline(always)]
+        pub fn largest(self) -> f32 {
+            let a = i32x4_max(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
+            f32x4_extract_lane::<0>(i32x4_max(a, i32x4_shuffle::<1, 0, 3, 2>(a, a)))
+        }
         /// Whether `self < b` in all lanes.
         #[inline(always)]
         pub fn all_lt(self, b: Self) -> bool {
@@ -200,7 +206,7 @@ mod imp {
     use crate::format::{Bf16, Format, F16};
 
     #[derive(Clone, Copy)]
-    pub struct F32x4([f32; 4]);
+    pub struct F32x4(pub(crate) [f32; 4]);
 
     impl F32x4 {
         fn zip(self, b: Self, f: impl Fn(f32, f32) -> f32) -> Self {
@@ -268,6 +274,9 @@ mod imp {
         }
         pub fn larger_magnitude(self, b: Self) -> Self {
             self.zip(b, |a, b| f32::from_bits(a.abs().to_bits().max(b.abs().to_bits())))
+        }
+        pub fn largest(self) -> f32 {
+            self.0.into_iter().fold(0.0, f32::max)
         }
         pub fn all_lt(self, b: Self) -> bool {
             (0..4).all(|i| self.0[i] < b.0[i])

@@ -8,8 +8,10 @@
 //! zeros. A matrix-vector product then reads its weights once, front to back, and a panel's column is two vectors.
 
 pub mod alloc;
+pub mod blocks;
 pub mod exports;
 pub mod format;
+pub mod integers;
 pub mod lanes;
 pub mod limits;
 pub mod pack;

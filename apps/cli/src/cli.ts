@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { MambaError } from '@mamba-ts/tensor';
+import { DTYPES, MambaError } from '@mamba-ts/tensor';
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { failWith } from './failure.ts';
@@ -84,7 +84,7 @@ program
   .description('measure speed against the limits of this machine')
   .addOption(model())
   .option('--random <size>', 'random weights of a published size, such as mamba-130m')
-  .addOption(new Option('--dtype <dtype>', 'of random weights').choices(['f32', 'f16', 'bf16']).default('f16'))
+  .addOption(new Option('--dtype <dtype>', 'of random weights').choices(Object.keys(DTYPES)).default('f16'))
   .option('--prompt-tokens <n>', 'tokens of the prompt', integer(1), 512)
   .option('--gen-tokens <n>', 'tokens to decode after it', integer(1), 128)
   .option('--repeat <n>', 'measurements of each figure', integer(1), 5)
@@ -108,7 +108,7 @@ program
   .description('head to head: time, memory and operations of several models by length of the text')
   .option('--models <list>', 'folders of checkpoints, separated by commas', names)
   .option('--random <list>', 'published sizes with random weights, such as mamba-130m,pythia-160m', names)
-  .addOption(new Option('--dtype <dtype>', 'of random weights').choices(['f32', 'f16', 'bf16']).default('f16'))
+  .addOption(new Option('--dtype <dtype>', 'of random weights').choices(Object.keys(DTYPES)).default('f16'))
   .option('--lengths <list>', 'tokens of the texts, ascending', lengths, [128, 512, 2048, 8192])
   .option('--repeat <n>', 'times each text is read, as far as the budget goes', integer(1), 3)
   .option('--budget <seconds>', 'leave out what does not fit, and extrapolate it', positive, 600)

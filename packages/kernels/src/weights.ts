@@ -1,9 +1,10 @@
 import {
+  bytesOf,
   checkComplete,
   checkPiece,
   checkRole,
   checkSpec,
-  DTYPE_BYTES,
+  DTYPES,
   type DType,
   decodeToF32,
   elementCount,
@@ -17,9 +18,24 @@ import type { WasmMemory } from './memory.ts';
 /** Outputs that lie side by side in a packed matrix: see rust-wasm/src/lib.rs. */
 const PANEL = 8;
 const STAGING = 1 << 20;
-const CODES: Readonly<Record<DType, number>> = { f32: 0, f16: 1, bf16: 2 };
+const CODES: Readonly<Record<DType, number>> = {
+  f32: 0,
+  f16: 1,
+  bf16: 2,
+  q8_0: 4,
+  q4_0: 5,
+  q4_k: 6,
+  q5_k: 7,
+  q6_k: 8,
+};
 /** f16 times 2^10, the usual form of it in memory: see RaisedF16 in rust-wasm/src/format.rs. */
 const RAISED_F16 = 3;
+
+/** Bytes of a block where memory takes other than files: the scales of 6 bits lie there as bytes. See rust-wasm/src/blocks.rs. */
+const IN_MEMORY: Readonly<Partial<Record<DType, { readonly bytes: number }>>> = {
+  q4_k: { bytes: 148 },
+  q5_k: { bytes: 180 },
+};
 
 /** A parameter in WebAssembly memory. */
 export class WasmWeight implements Weight {
@@ -109,12 +125,12 @@ abstract class Writer implements WeightWriter {
     this.memory = memory;
     this.spec = spec;
     this.source = source;
-    this.#total = DTYPE_BYTES[source] * elementCount(spec.shape);
+    this.#total = bytesOf(source, elementCount(spec.shape));
   }
 
   write(piece: Uint8Array): void {
-    checkPiece(this.spec, this.source, piece.byteLength, this.#written, this.#total);
-    this.store(piece, this.#written / DTYPE_BYTES[this.source]);
+    checkPiece(this.spec, this.source, piece, this.#written, this.#total);
+    this.store(piece, this.#written / DTYPES[this.source].bytes);
     this.#written += piece.byteLength;
   }
 
@@ -123,7 +139,7 @@ abstract class Writer implements WeightWriter {
     return this.seal();
   }
 
-  /** Puts the elements from index `start` on in their places. */
+  /** Puts the elements (of quantised types: blocks) from index `start` on in their places. */
   protected abstract store(piece: Uint8Array, start: number): void;
   protected abstract seal(): Weight;
   abstract abort(): void;
@@ -144,7 +160,7 @@ class VectorWriter extends Writer {
     const values = decodeToF32(piece, this.source);
     const { map } = this.spec;
     if (map) for (let i = 0; i < values.length; i++) values[i] = map(values[i]!);
-    this.memory.floats().set(values, this.#address / 4 + start);
+    this.memory.floats().set(values, this.#address / 4 + start * DTYPES[this.source].block);
   }
 
   protected seal(): Weight {
@@ -187,13 +203,14 @@ class MatrixWriter extends Writer {
   }
 
   get #bytes(): number {
-    return DTYPE_BYTES[this.#dtype] * this.#elements;
+    const { block, bytes } = { ...DTYPES[this.#dtype], ...IN_MEMORY[this.#dtype] };
+    return (this.#elements / block) * bytes;
   }
 
   protected store(piece: Uint8Array, start: number): void {
-    const width = DTYPE_BYTES[this.source];
+    const width = DTYPES[this.source].bytes;
     // A widened matrix takes twice the bytes of its file.
-    const step = STAGING / 2;
+    const step = STAGING / 2 - ((STAGING / 2) % width);
     for (let at = 0; at < piece.byteLength; at += step) {
       this.#pack(piece.subarray(at, at + step), start + at / width);
     }
@@ -201,7 +218,7 @@ class MatrixWriter extends Writer {
 
   #pack(part: Uint8Array, start: number): void {
     const { pack_matrix: pack } = this.memory.kernels('createWeight');
-    const count = part.byteLength / DTYPE_BYTES[this.source];
+    const count = part.byteLength / DTYPES[this.source].bytes;
     while (this.#dtype === this.source) {
       this.memory.bytes(this.#staging, part.byteLength).set(part);
       const refused = pack(this.#code, this.#staging, start, count, this.#inputs, this.#address);

@@ -1,10 +1,13 @@
 import {
-  DTYPE_BYTES,
+  bytesOf,
+  DTYPES,
   type DType,
   f32ToBf16,
   f32ToF16,
+  isQuantised,
   type ParameterSpec,
   type ParameterTree,
+  randomBlocks,
   type TensorEntry,
   type WeightSource,
 } from '@mamba-ts/tensor';
@@ -23,6 +26,12 @@ function uniformFrom(seed: number): () => number {
   };
 }
 
+/** Rows that are no whole blocks are kept in a type with smaller blocks, as llama.cpp does. */
+function storable(dtype: DType, inputs: number): DType {
+  if (inputs % DTYPES[dtype].block === 0) return dtype;
+  return inputs % DTYPES.q8_0.block === 0 ? 'q8_0' : 'f16';
+}
+
 function encode(value: number, dtype: DType, view: DataView, at: number): void {
   if (dtype === 'f32') view.setFloat32(at, value, true);
   else view.setUint16(at, dtype === 'f16' ? f32ToF16(value) : f32ToBf16(value), true);
@@ -30,19 +39,22 @@ function encode(value: number, dtype: DType, view: DataView, at: number): void {
 
 /**
  * A checkpoint with the initial values of each parameter, for benchmarks of a size whose weights are not at hand.
- * Matrices are of `dtype`, the rest is f32. A matrix over 1 MiB repeats its first MiB: values do not matter to speed,
+ * Matrices are of `dtype` where their rows are whole blocks of it (else q8_0 or f16), the rest is f32. A matrix over 1 MiB repeats its first MiB: values do not matter to speed,
  * and drawing 130 million of them would take longer than the benchmark.
  */
 export function randomWeights(tree: ParameterTree, dtype: DType, seed: number): WeightSource {
   const specs = new Map<string, ParameterSpec>(listParameters(tree).map((spec) => [spec.name, spec]));
   const entries = new Map<string, TensorEntry>();
   for (const { name, role, shape } of specs.values()) {
-    const stored = role === 'matrix' ? dtype : 'f32';
+    const stored = role === 'matrix' ? storable(dtype, shape[1]!) : 'f32';
     entries.set(name, {
       name,
       dtype: stored,
       shape,
-      byteLength: DTYPE_BYTES[stored] * shape.reduce((product, axis) => product * axis, 1),
+      byteLength: bytesOf(
+        stored,
+        shape.reduce((product, axis) => product * axis, 1),
+      ),
     });
   }
   return {
@@ -51,7 +63,14 @@ export function randomWeights(tree: ParameterTree, dtype: DType, seed: number): 
       const { dtype: stored, byteLength } = entries.get(name)!;
       const { init, role } = specs.get(name)!;
       const uniform = uniformFrom(seed ^ name.length);
-      const width = DTYPE_BYTES[stored];
+      const width = DTYPES[stored].bytes;
+      if (isQuantised(stored)) {
+        const drawn = Array.from({ length: 256 }, (_, i) => Math.abs(init(i, uniform)));
+        const blocks = Math.min(Math.floor(PIECE / width), byteLength / width);
+        const piece = randomBlocks(stored, blocks, Math.max(...drawn), uniform);
+        for (let start = 0; start < byteLength; start += piece.length) yield piece.subarray(0, byteLength - start);
+        return;
+      }
       const piece = new Uint8Array(Math.min(PIECE, byteLength));
       const view = new DataView(piece.buffer);
       for (let start = 0; start < byteLength; start += piece.length) {

@@ -1,4 +1,4 @@
-import { DTYPE_BYTES, MambaError, type TensorEntry, type WeightSource } from '@mamba-ts/tensor';
+import { DTYPES, MambaError, type TensorEntry, type WeightSource } from '@mamba-ts/tensor';
 import { DECODED_TO_F16, WEIGHT_DTYPES } from './safetensors/dtypes.ts';
 import type { SafetensorsFile } from './safetensors/file.ts';
 import { type SafetensorsTensor, shownName } from './safetensors/header.ts';
@@ -91,7 +91,7 @@ export function safetensorsWeights(files: readonly SafetensorsFile[]): Checkpoin
     try {
       // A piece of f16 is twice as long as the codes that it is decoded from.
       const most = table ? Math.ceil(staging.byteLength / 2) : staging.byteLength;
-      const step = most - (most % (dtype ? DTYPE_BYTES[dtype] : 1));
+      const step = most - (most % (dtype ? DTYPES[dtype].bytes : 1));
       for (let at = tensor.begin; at < tensor.end; at += step) {
         const length = Math.min(step, tensor.end - at);
         const piece = await file.source.read(file.dataStart + at, length, { into: staging, signal });

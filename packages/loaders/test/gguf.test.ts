@@ -1,7 +1,6 @@
-import { decodeToF32, f16ToF32 } from '@mamba-ts/tensor';
+import { DEQUANTIZE, decodeToF32, f16ToF32 } from '@mamba-ts/tensor';
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../../fixtures/load.ts';
-import { DEQUANTIZE } from '../src/gguf/dequantize.ts';
 import { GGML_TYPES } from '../src/gguf/types.ts';
 import { memoryFolder, memorySource, openGguf, openModel, openSafetensors } from '../src/index.ts';
 import { BOOL, F32, type Field, gguf, TEXT, type TensorInfo, U32 } from './gguf-writer.ts';
@@ -105,33 +104,46 @@ async function read(source: Awaited<ReturnType<typeof model>>['weights'], name: 
   return Uint8Array.from(pieces);
 }
 
-/** A block of q8_0 whose scale has the bits `half`, with the codes -16 .. 15. */
-const q8 = (half: number): Uint8Array =>
-  Uint8Array.from({ length: 34 }, (_, i) => (i < 2 ? (half >> (8 * i)) & 255 : i - 18));
+/** A block of iq4_nl whose scale has the bits `half`, with all codes twice. */
+const iq4 = (half: number): Uint8Array =>
+  Uint8Array.from({ length: 18 }, (_, i) => (i < 2 ? (half >> (8 * i)) & 255 : 17 * (i - 2)));
+const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 describe('quantised weights', () => {
-  test('are decoded to f16, and say from what', async () => {
-    const { weights } = await model(MAMBA, [embedding(Uint8Array.of(...q8(0x3c00), ...q8(0x2e66)))]);
+  test.each([
+    ['q8_0', 8, 34],
+    ['q4_0', 2, 18],
+  ])('of the type %s are handed on as they are', async (dtype, type, bytes) => {
+    const blocks = Uint8Array.from({ length: 2 * bytes }, (_, i) => i);
+    const { weights } = await model(MAMBA, [embedding(blocks, type)]);
+    const name = 'backbone.embeddings.weight';
+    expect(weights.entries.get(name)).toEqual({ name, dtype, shape: [2, 32], byteLength: 2 * bytes });
+    expect(await read(weights, name)).toEqual(blocks);
+  });
+
+  test('of types that no kernel knows are decoded to f16, and say from what', async () => {
+    const { weights } = await model(MAMBA, [embedding(Uint8Array.of(...iq4(0x3c00), ...iq4(0x2e66)), 20)]);
     expect(weights.entries.get('backbone.embeddings.weight')).toEqual({
       name: 'backbone.embeddings.weight',
       dtype: 'f16',
       shape: [2, 32],
       byteLength: 128,
-      storedAs: 'q8_0',
+      storedAs: 'iq4_nl',
     });
     const values = decodeToF32(await read(weights, 'backbone.embeddings.weight'), 'f16');
-    expect([...values.subarray(0, 32)]).toEqual(Array.from({ length: 32 }, (_, i) => i - 16));
+    expect([...values.subarray(0, 32)]).toEqual([...IQ4, ...IQ4]);
     const scale = f16ToF32(0x2e66);
     for (const [i, value] of values.subarray(32).entries()) {
-      expect(Math.abs(value - scale * (i - 16))).toBeLessThanOrEqual(2 ** -11 * Math.abs(scale * (i - 16)));
+      const exact = scale * IQ4[i % 16]!;
+      expect(Math.abs(value - exact)).toBeLessThanOrEqual(2 ** -11 * Math.abs(exact));
     }
   });
 
   test('beyond f16 throw TENSOR_RANGE', async () => {
-    const { weights } = await model(MAMBA, [embedding(Uint8Array.of(...q8(0x3c00), ...q8(0x7bff)))]);
+    const { weights } = await model(MAMBA, [embedding(Uint8Array.of(...iq4(0x3c00), ...iq4(0x7bff)), 20)]);
     expect(await errorOf(() => read(weights, 'backbone.embeddings.weight'))).toMatchObject({
       code: 'TENSOR_RANGE',
-      details: { tensor: 'token_embd.weight', found: -16 * 65504 },
+      details: { tensor: 'token_embd.weight', found: -127 * 65504 },
     });
   });
 

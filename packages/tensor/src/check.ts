@@ -1,5 +1,6 @@
 import type { Segment, StateField } from './backend.ts';
-import { DTYPE_BYTES, type DType } from './dtype.ts';
+import { excessiveFactor, isQuantised } from './decode.ts';
+import { DTYPES, type DType } from './dtype.ts';
 import { MambaError } from './errors.ts';
 import type { Tensor } from './tensor.ts';
 import type { ParameterSpec, Weight } from './weights.ts';
@@ -315,10 +316,10 @@ export function checkUpload(values: { readonly length: number }, dims: readonly 
 
 /** A spec that a backend can hold, in a dtype that it knows. Throws `SHAPE` or `DTYPE`. */
 export function checkSpec(spec: ParameterSpec, dtype: DType): void {
-  if (!Object.hasOwn(DTYPE_BYTES, dtype)) {
+  if (!Object.hasOwn(DTYPES, dtype)) {
     throw new MambaError(
       'DTYPE',
-      `${spec.name} has dtype ${String(dtype)}, expected one of ${Object.keys(DTYPE_BYTES).join(', ')}. ` +
+      `${spec.name} has dtype ${String(dtype)}, expected one of ${Object.keys(DTYPES).join(', ')}. ` +
         'Convert the checkpoint first',
       { parameter: spec.name, dtype },
     );
@@ -330,6 +331,14 @@ export function checkSpec(spec: ParameterSpec, dtype: DType): void {
       { parameter: spec.name, shape: spec.shape },
     );
   }
+  const { block } = DTYPES[dtype];
+  const row = spec.role === 'matrix' ? spec.shape[1]! : elementCount(spec.shape);
+  if (row % block !== 0) {
+    throw shape(
+      `${spec.name}: rows of ${row} are no whole blocks of ${block} (${dtype}). Quantise it to another type`,
+      { parameter: spec.name, shape: spec.shape, dtype },
+    );
+  }
   if (spec.role === 'matrix' && spec.map) {
     throw new MambaError('ARGUMENT', `${spec.name} is a matrix with a map; only vectors are mapped. Use vector()`, {
       parameter: spec.name,
@@ -337,13 +346,19 @@ export function checkSpec(spec: ParameterSpec, dtype: DType): void {
   }
 }
 
-/** The next `piece` of a parameter of which `written` of `total` bytes have come. Throws `TENSOR_SIZE`. */
-export function checkPiece(spec: ParameterSpec, dtype: DType, piece: number, written: number, total: number): void {
-  if (piece % DTYPE_BYTES[dtype] !== 0) {
+/**
+ * The next piece of a parameter of which `written` of `total` bytes have come. Throws `TENSOR_SIZE`, and `TENSOR_RANGE`
+ * where a block's scale is not below 64, for which the kernels have no place.
+ */
+export function checkPiece(spec: ParameterSpec, dtype: DType, bytes: Uint8Array, written: number, total: number): void {
+  const piece = bytes.byteLength;
+  const { block, bytes: width } = DTYPES[dtype];
+  if (piece % width !== 0) {
+    const unit = block === 1 ? 'element' : 'block';
     throw new MambaError(
       'TENSOR_SIZE',
-      `${spec.name}: a piece of ${piece} bytes, expected whole elements of ${DTYPE_BYTES[dtype]} bytes (${dtype}). ` +
-        'Cut pieces at element borders',
+      `${spec.name}: a piece of ${piece} bytes, expected whole ${unit}s of ${width} bytes (${dtype}). ` +
+        `Cut pieces at ${unit} borders`,
       { parameter: spec.name, dtype, piece },
     );
   }
@@ -353,6 +368,14 @@ export function checkPiece(spec: ParameterSpec, dtype: DType, piece: number, wri
       `${spec.name}: ${written + piece} bytes came, expected ${total} (${dtype} [${spec.shape.join(', ')}]). ` +
         'The file does not match the config',
       { parameter: spec.name, dtype, found: written + piece, expected: total },
+    );
+  }
+  const factor = isQuantised(dtype) ? excessiveFactor(bytes, dtype) : null;
+  if (factor !== null) {
+    throw new MambaError(
+      'TENSOR_RANGE',
+      `${spec.name}: a block of ${dtype} has the scale ${factor}, expected less than 64. The file is damaged`,
+      { parameter: spec.name, dtype, found: factor },
     );
   }
 }

@@ -1,8 +1,30 @@
-/** Element types that weights may have in memory and in files. Activations and states are always f32. */
-export type DType = 'f32' | 'f16' | 'bf16';
+/**
+ * Element types that weights may have in memory and in files. Activations and states are always f32. The quantised ones
+ * are ggml's: blocks of elements that share their scales (ggml-common.h).
+ */
+export type DType = 'f32' | 'f16' | 'bf16' | QuantisedDType;
+export type QuantisedDType = 'q8_0' | 'q4_0' | 'q4_k' | 'q5_k' | 'q6_k';
 
-/** Bytes of one element. */
-export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, f16: 2, bf16: 2 };
+/** How elements lie in a file: `block` of them together in `bytes`. Blocks run along rows. */
+export interface ElementLayout {
+  readonly block: number;
+  readonly bytes: number;
+}
+
+export const DTYPES: Readonly<Record<DType, ElementLayout>> = {
+  f32: { block: 1, bytes: 4 },
+  f16: { block: 1, bytes: 2 },
+  bf16: { block: 1, bytes: 2 },
+  q8_0: { block: 32, bytes: 34 },
+  q4_0: { block: 32, bytes: 18 },
+  q4_k: { block: 256, bytes: 144 },
+  q5_k: { block: 256, bytes: 176 },
+  q6_k: { block: 256, bytes: 210 },
+};
+
+/** Bytes of `elements` elements, whole blocks, in a file. */
+export const bytesOf = (dtype: DType, elements: number): number =>
+  (elements / DTYPES[dtype].block) * DTYPES[dtype].bytes;
 
 const scratch = new DataView(new ArrayBuffer(4));
 
@@ -47,16 +69,4 @@ export function f32ToBf16(value: number): number {
   const bits = scratch.getUint32(0);
   if ((bits & 0x7fffffff) > 0x7f800000) return ((bits >>> 16) | 0x40) & 0xffff;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
-}
-
-/** Decodes little-endian `bytes` (a whole number of elements) to f32. */
-export function decodeToF32(bytes: Uint8Array, dtype: DType): Float32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const out = new Float32Array(bytes.byteLength / DTYPE_BYTES[dtype]);
-  if (dtype === 'f32') for (let i = 0; i < out.length; i++) out[i] = view.getFloat32(4 * i, true);
-  else {
-    const convert = dtype === 'f16' ? f16ToF32 : bf16ToF32;
-    for (let i = 0; i < out.length; i++) out[i] = convert(view.getUint16(2 * i, true));
-  }
-  return out;
 }

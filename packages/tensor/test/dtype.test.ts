@@ -1,5 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { bf16ToF32, type DType, decodeToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../src/index.ts';
+import {
+  bf16ToF32,
+  DTYPES,
+  decodeToF32,
+  excessiveFactor,
+  f16ToF32,
+  f32ToBf16,
+  f32ToF16,
+  type MambaError,
+  matrix,
+  randomBlocks,
+} from '../src/index.ts';
+import { createReferenceBackend } from '../src/reference/index.ts';
 import { encode, Random } from '../src/testing/index.ts';
 
 const isNaNPattern = { f16: (b: number) => (b & 0x7fff) > 0x7c00, bf16: (b: number) => (b & 0x7fff) > 0x7f80 };
@@ -63,10 +75,44 @@ test.runIf(typeof Float16Array !== 'undefined')(
   },
 );
 
-test.each(['f32', 'f16', 'bf16'] as DType[])('%s bytes decode from any byte offset', (dtype) => {
+test.each(['f32', 'f16', 'bf16'] as const)('%s bytes decode from any byte offset', (dtype) => {
   const values = Float32Array.of(0, -0, 1, -2.5, 0.375, Number.POSITIVE_INFINITY);
   const bytes = encode(values, dtype);
   const shifted = new Uint8Array(bytes.length + 3);
   shifted.set(bytes, 3);
   expect(Array.from(decodeToF32(shifted.subarray(3), dtype))).toEqual(Array.from(values));
 });
+
+test.each(['q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'] as const)(
+  '%s: rows of broken blocks, pieces of broken blocks and scales of 64 are refused',
+  async (dtype) => {
+    const { block, bytes } = DTYPES[dtype];
+    const backend = createReferenceBackend();
+    const thrown = (act: () => unknown): unknown => {
+      try {
+        return act();
+      } catch (error) {
+        return (error as MambaError).code;
+      }
+    };
+    expect(thrown(() => backend.createWeight(matrix('w', [2, block + 1]), dtype))).toBe('SHAPE');
+    const good = randomBlocks(dtype, 2, 1, () => 0.5);
+    const writer = backend.createWeight(matrix('w', [2, block]), dtype);
+    expect(thrown(() => writer.write(good.subarray(0, bytes - 1)))).toBe('TENSOR_SIZE');
+    expect(excessiveFactor(good, dtype)).toBeNull();
+    for (const [bits, value] of [
+      [0x5400, 64],
+      [0xfc00, Number.NEGATIVE_INFINITY],
+      [0x7e00, Number.NaN],
+    ] as const) {
+      const bad = good.slice();
+      const at = bytes + (dtype === 'q6_k' ? 208 : 0);
+      bad[at] = bits & 255;
+      bad[at + 1] = bits >> 8;
+      expect(excessiveFactor(bad, dtype)).toBe(value);
+      expect(thrown(() => writer.write(bad))).toBe('TENSOR_RANGE');
+    }
+    writer.write(good);
+    expect(writer.finish().shape).toEqual([2, block]);
+  },
+);

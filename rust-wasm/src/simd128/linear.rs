@@ -38,29 +38,57 @@ pub unsafe fn linear<F: Format>(
         matrix_vector::<F>(x, w, bias, y, inputs, outputs);
         return;
     }
-    let mut tile = [0f32; INPUTS * PANEL];
     let decoder = F::decoder();
     let scale = power_of_two(F::EXPONENT);
+    let shape = Shape { x_stride, y_stride, tokens, inputs, outputs };
+    matrix_matrix::<INPUTS>(x, bias, y, &shape, |o, i0, width, tile| {
+        let column = w.add(o * inputs + i0 * PANEL);
+        for i in 0..width {
+            let (lo, hi) = load8_exact::<F>(decoder, scale, column.add(i * PANEL));
+            lo.store(tile.add(i * PANEL));
+            hi.store(tile.add(i * PANEL + 4));
+        }
+    });
+}
+
+/// What a product is of: x `[tokens, inputs]` in rows `x_stride` apart, y `[tokens, outputs]`.
+pub struct Shape {
+    pub x_stride: usize,
+    pub y_stride: usize,
+    pub tokens: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// The product for several tokens. `fill(o, i, width, tile)` makes f32 of the weights of outputs `o .. o + 8` and inputs
+/// `i .. i + width`, as `[width, 8]`; `i` is a multiple of `WIDTH`, and `width` at most that.
+#[inline(always)]
+pub unsafe fn matrix_matrix<const WIDTH: usize>(
+    x: *const f32,
+    bias: *const f32,
+    y: *mut f32,
+    shape: &Shape,
+    fill: impl Fn(usize, usize, usize, *mut f32),
+) {
+    let &Shape { x_stride, y_stride, tokens, inputs, outputs } = shape;
+    // Filled before it is read.
+    let mut tile = core::mem::MaybeUninit::<[[f32; PANEL]; WIDTH]>::uninit();
+    let tile = tile.as_mut_ptr() as *mut f32;
     for t0 in (0..tokens).step_by(TOKENS) {
         let block = TOKENS.min(tokens - t0);
-        for i0 in (0..inputs.max(1)).step_by(INPUTS) {
-            let width = INPUTS.min(inputs - i0);
+        for i0 in (0..inputs.max(1)).step_by(WIDTH) {
+            let width = WIDTH.min(inputs - i0);
             for o in (0..outputs).step_by(PANEL) {
-                let column = w.add(o * inputs + i0 * PANEL);
-                for i in 0..width {
-                    let (lo, hi) = load8_exact::<F>(decoder, scale, column.add(i * PANEL));
-                    lo.store(tile.as_mut_ptr().add(i * PANEL));
-                    hi.store(tile.as_mut_ptr().add(i * PANEL + 4));
-                }
+                fill(o, i0, width, tile);
                 let place = Place { first: i0 == 0, bias, y_stride, x_stride, o, outputs };
                 let mut t = 0;
                 while t < block {
                     let (xt, yt) = (x.add((t0 + t) * x_stride + i0), y.add((t0 + t) * y_stride + o));
                     match block - t {
-                        1 => tokens_x_panel::<1>(xt, tile.as_ptr(), yt, width, &place),
-                        2 => tokens_x_panel::<2>(xt, tile.as_ptr(), yt, width, &place),
-                        3 => tokens_x_panel::<3>(xt, tile.as_ptr(), yt, width, &place),
-                        _ => tokens_x_panel::<4>(xt, tile.as_ptr(), yt, width, &place),
+                        1 => tokens_x_panel::<1>(xt, tile, yt, width, &place),
+                        2 => tokens_x_panel::<2>(xt, tile, yt, width, &place),
+                        3 => tokens_x_panel::<3>(xt, tile, yt, width, &place),
+                        _ => tokens_x_panel::<4>(xt, tile, yt, width, &place),
                     }
                     t += 4;
                 }
@@ -126,7 +154,7 @@ unsafe fn tokens_x_panel<const N: usize>(x: *const f32, tile: *const f32, y: *mu
 }
 
 #[inline(always)]
-unsafe fn add_store(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32) {
+pub unsafe fn add_store(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32) {
     if start.is_null() {
         lo.store(to);
         hi.store(to.add(4));
@@ -137,7 +165,7 @@ unsafe fn add_store(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32) {
 }
 
 /// The last panel: only `count` of its 8 outputs exist.
-unsafe fn store_part(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32, count: usize) {
+pub unsafe fn store_part(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32, count: usize) {
     let mut all = [0f32; PANEL];
     lo.store(all.as_mut_ptr());
     hi.store(all.as_mut_ptr().add(4));

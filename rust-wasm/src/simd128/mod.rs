@@ -9,6 +9,7 @@ pub mod mamba3;
 pub mod math;
 pub mod mimo;
 pub mod norm;
+pub mod quantised;
 pub mod recurrence;
 pub mod rope;
 pub mod scan;

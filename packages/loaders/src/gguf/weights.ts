@@ -1,7 +1,6 @@
-import { DTYPE_BYTES, type DType, f32ToF16, MambaError, type TensorEntry } from '@mamba-ts/tensor';
+import { bytesOf, DEQUANTIZE, DTYPES, type DType, f32ToF16, MambaError, type TensorEntry } from '@mamba-ts/tensor';
 import { shownName } from '../safetensors/header.ts';
 import { type CheckpointSource, noTensor, type OtherEntry, STAGING_BYTES } from '../weights.ts';
-import { DEQUANTIZE } from './dequantize.ts';
 import type { GgufFile } from './file.ts';
 import type { GgufTensor } from './header.ts';
 
@@ -30,17 +29,17 @@ interface Place {
 }
 
 /** Types that weights have in memory as they have in the file. */
-const KEPT: Readonly<Record<string, DType>> = { f32: 'f32', f16: 'f16', bf16: 'bf16' };
+const KEPT: ReadonlyMap<string, DType> = new Map((Object.keys(DTYPES) as DType[]).map((dtype) => [dtype, dtype]));
 
 /** Elements decoded at once: 2 MiB of f16. A multiple of every block. */
 const DECODED = 1 << 20;
 
 /**
- * The tensors of a GGUF file, or of all parts of one, as weights, under the names that `place` gives them. Quantised ones
- * are decoded to f16 as they are read, a piece at a time (`storedAs` says from what).
+ * The tensors of a GGUF file, or of all parts of one, as weights, under the names that `place` gives them. Quantised
+ * types that backends do not keep are decoded to f16 as they are read, a piece at a time (`storedAs` says from what).
  *
  * Throws `GGUF_DUPLICATE` where a tensor is in two parts, `TENSOR_NAME` where two get one name, and in reading
- * `TENSOR_RANGE` where a quantised weight is beyond f16.
+ * `TENSOR_RANGE` where a decoded weight is beyond f16.
  */
 export function ggufWeights(files: readonly GgufFile[], place: (tensor: GgufTensor) => Placement): CheckpointSource {
   const places = new Map<string, Place>();
@@ -61,10 +60,13 @@ export function ggufWeights(files: readonly GgufFile[], place: (tensor: GgufTens
       }
       places.set(name, { file, tensor, placement });
       const { type } = tensor;
-      const kept = KEPT[type.name];
+      const kept = KEPT.get(type.name);
       if (kept || DEQUANTIZE.has(type.name)) {
         const dtype = kept ?? 'f16';
-        const byteLength = DTYPE_BYTES[dtype] * shape.reduce((product, axis) => product * axis, 1);
+        const byteLength = bytesOf(
+          dtype,
+          shape.reduce((product, axis) => product * axis, 1),
+        );
         entries.set(name, {
           name,
           dtype,
@@ -84,12 +86,13 @@ export function ggufWeights(files: readonly GgufFile[], place: (tensor: GgufTens
       const found = places.get(name);
       if (!found) throw noTensor(name, entries);
       const { tensor, file } = found;
-      const dequantize = DEQUANTIZE.get(tensor.type.name);
-      if (!dequantize && !KEPT[tensor.type.name]) {
+      const kept = KEPT.has(tensor.type.name);
+      const dequantize = kept ? undefined : DEQUANTIZE.get(tensor.type.name);
+      if (!dequantize && !kept) {
         throw new MambaError(
           'TENSOR_DTYPE',
           `tensor ${shownName(tensor.name)} in ${file.source.name} is of the type ${tensor.type.name}; weights are read ` +
-            `from ${[...Object.keys(KEPT), ...DEQUANTIZE.keys()].join(', ')}. Take a file of another quantisation.`,
+            `from ${[...new Set([...KEPT.keys(), ...DEQUANTIZE.keys()])].join(', ')}. Take a file of another quantisation.`,
           { tensor: tensor.name, found: tensor.type.name },
         );
       }

@@ -1,4 +1,4 @@
-import { DTYPE_BYTES, type DType, MambaError, type TensorEntry } from '@mamba-ts/tensor';
+import { DTYPES, type DType, MambaError, type TensorEntry } from '@mamba-ts/tensor';
 import { type ByteSource, readWhole } from '../byte-source.ts';
 import { shownName } from '../safetensors/header.ts';
 import { type CheckpointSource, noTensor, type OtherEntry, STAGING_BYTES } from '../weights.ts';
@@ -200,8 +200,8 @@ export function pytorchWeights(files: readonly PytorchFile[]): CheckpointSource 
       }
       const { source, tensor, dtype } = place;
       yield* isContiguous(tensor)
-        ? readContiguous(source, tensor, DTYPE_BYTES[dtype], signal)
-        : readStrided(source, tensor, DTYPE_BYTES[dtype], signal);
+        ? readContiguous(source, tensor, DTYPES[dtype].bytes, signal)
+        : readStrided(source, tensor, DTYPES[dtype].bytes, signal);
     },
   };
 }

@@ -11,7 +11,8 @@ import {
 } from '../check.ts';
 import { checkWeightValues } from '../check-backward.ts';
 import { checkRowCount, checkSlot, checkSlotPair, checkSlotRows, checkSlotValues, rowLength } from '../check-cache.ts';
-import { DTYPE_BYTES, type DType, decodeToF32 } from '../dtype.ts';
+import { decodeToF32 } from '../decode.ts';
+import { bytesOf, type DType } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import type { ParameterSpec, Weight, WeightWriter } from '../weights.ts';
 import type { BackwardRun, FloatArray, Matrix, Run } from './matrix.ts';
@@ -99,8 +100,9 @@ export class ReferenceMemory {
     this.assertAlive('createWeight');
     checkSpec(spec, dtype);
     const values = this.floats(elementCount(spec.shape));
-    const expected = values.length * DTYPE_BYTES[dtype];
+    const expected = bytesOf(dtype, values.length);
     let written = 0;
+    let next = 0;
     let open = true;
     this.weightBytes += values.byteLength;
     const assertOpen = (call: string): void => {
@@ -110,11 +112,10 @@ export class ReferenceMemory {
     return {
       write: (piece) => {
         assertOpen('write');
-        checkPiece(spec, dtype, piece.byteLength, written, expected);
+        checkPiece(spec, dtype, piece, written, expected);
         const decoded = decodeToF32(piece, dtype);
-        const start = written / DTYPE_BYTES[dtype];
         const { map } = spec;
-        for (let i = 0; i < decoded.length; i++) values[start + i] = map ? map(decoded[i]!) : decoded[i]!;
+        for (const value of decoded) values[next++] = map ? map(value) : value;
         written += piece.byteLength;
       },
       finish: () => {

@@ -1,10 +1,9 @@
 import type { Backend, OpName } from '../backend.ts';
-import type { DType } from '../dtype.ts';
 import { columns, type Tensor } from '../tensor.ts';
 import { matrix, type ParameterSpec, vector, type Weight } from '../weights.ts';
 import { absolute } from './bounds.ts';
 import type { Random } from './random.ts';
-import { uploadWeight } from './weights.ts';
+import { type PlainDType, uploadWeight } from './weights.ts';
 
 /** What a case gives: named arrays, such as `y` and the state of each sequence. */
 export type Outcome = Readonly<Record<string, ArrayLike<number>>>;
@@ -14,6 +13,8 @@ export interface OpCase {
   readonly op: OpName;
   /** Shapes and options, in words. */
   readonly label: string;
+  /** Where it is not the op's own (`TOLERANCES`). */
+  readonly tolerance?: number;
   /** Runs on any backend, frees what it made, and ends the step. */
   run(backend: Backend): Promise<Outcome>;
   /** Magnitudes for the tolerance, by the f64 reference `exact`; an outcome without one must agree to the bit. */
@@ -30,8 +31,12 @@ export class Scope {
   }
 
   /** A parameter with these values, loaded in uneven pieces; freed by `close`. */
-  weight(spec: ParameterSpec, values: Float32Array, dtype: DType = 'f32'): Weight {
-    const weight = uploadWeight(this.backend, spec, values, dtype, values.length > 4 ? 3 : 1);
+  weight(spec: ParameterSpec, values: Float32Array, dtype: PlainDType = 'f32'): Weight {
+    return this.keep(uploadWeight(this.backend, spec, values, dtype, values.length > 4 ? 3 : 1));
+  }
+
+  /** A weight that is freed by `close`. */
+  keep(weight: Weight): Weight {
     this.weights.push(weight);
     return weight;
   }
@@ -108,7 +113,7 @@ export function linearCase(
   rows: number,
   inputs: number,
   outputs: number,
-  dtype: DType,
+  dtype: PlainDType,
   bias: boolean,
   pad: Pad,
   poisoned = 0,
@@ -140,7 +145,7 @@ export function logitsCase(
   channels: number,
   vocabulary: number,
   padded: number,
-  dtype: DType,
+  dtype: PlainDType,
   asked: Int32Array,
   pad: Pad,
   poisoned = 0,
@@ -167,7 +172,7 @@ export function embeddingCase(
   tokens: number,
   vocabulary: number,
   channels: number,
-  dtype: DType,
+  dtype: PlainDType,
   poisoned = 0,
 ): OpCase {
   const w = random.floats(vocabulary * channels);
@@ -235,4 +240,4 @@ export function addCase(random: Random, rows: number, channels: number, left: Pa
   };
 }
 
-const abs32 = (values: Float32Array): Float32Array => values.map(Math.abs);
+export const abs32 = (values: Float32Array): Float32Array => values.map(Math.abs);

@@ -1,5 +1,4 @@
 import type { OpName } from '../backend.ts';
-import type { DType } from '../dtype.ts';
 import { attentionCase, ropeCase } from './attention-case.ts';
 import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, rmsNormCase } from './cases.ts';
 import { concatCase, mimoGateCase, siluGateCase } from './gate-cases.ts';
@@ -9,6 +8,7 @@ import type { Random } from './random.ts';
 import { convCase, scanCase } from './sequence-ops.ts';
 import { chunkedPlan, type SequenceCase } from './sequences.ts';
 import { ssdCase } from './ssd-case.ts';
+import type { PlainDType } from './weights.ts';
 
 /** Widths that do not divide a lane, a vector or a block, on both sides of each border. */
 export const WIDTHS: readonly number[] = [1, 3, 5, 7, 8, 9, 15, 17, 31, 33];
@@ -16,7 +16,7 @@ export const WIDTHS: readonly number[] = [1, 3, 5, 7, 8, 9, 15, 17, 31, 33];
 export const STATE_SIZES: readonly number[] = [1, 15, 16, 17];
 /** A length that backends may cut work into. */
 export const CHUNK = 64;
-const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16'];
+const DTYPES: readonly PlainDType[] = ['f32', 'f16', 'bf16'];
 const NO_LIMIT: readonly [number, number] = [0, Number.POSITIVE_INFINITY];
 const NONE = { left: 0, right: 0 };
 const BOTH = { left: 3, right: 2 };

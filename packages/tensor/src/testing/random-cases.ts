@@ -1,5 +1,4 @@
 import type { OpName } from '../backend.ts';
-import type { DType } from '../dtype.ts';
 import { attentionCase, type CachedShape, ropeCase } from './attention-case.ts';
 import { addCase, embeddingCase, linearCase, logitsCase, type OpCase, randomPad, rmsNormCase } from './cases.ts';
 import { concatCase, mimoGateCase, siluGateCase } from './gate-cases.ts';
@@ -9,8 +8,9 @@ import type { Random } from './random.ts';
 import { convCase, type SequenceShape, scanCase } from './sequence-ops.ts';
 import { randomPlan, type SequenceCase } from './sequences.ts';
 import { ssdCase } from './ssd-case.ts';
+import type { PlainDType } from './weights.ts';
 
-const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16'];
+const DTYPES: readonly PlainDType[] = ['f32', 'f16', 'bf16'];
 
 /** In one case of eight, one input is NaN or infinite. */
 const POISONED = 1 / 8;

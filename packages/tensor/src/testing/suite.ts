@@ -3,6 +3,7 @@ import { createReferenceBackend } from '../reference/index.ts';
 import type { OpCase } from './cases.ts';
 import { contractTests } from './contract.ts';
 import { EDGE_CASES, extremeScans, raggedAttention, raggedCases, replanned } from './edge-cases.ts';
+import { QUANTISED_TOLERANCE, quantisedCases } from './quantised-cases.ts';
 import { Random } from './random.ts';
 import { RANDOM_CASES } from './random-cases.ts';
 import { firstDifference, TOLERANCES } from './tolerance.ts';
@@ -43,7 +44,7 @@ const OPS = Object.keys(TOLERANCES) as OpName[];
 
 /** Runs `c` on both backends. Throws where they differ by more than the op's tolerance; `origin` says how to remake. */
 export async function checkCase(backend: Backend, exact: Backend, c: OpCase, origin: string): Promise<void> {
-  const tolerance = TOLERANCES[c.op];
+  const tolerance = c.tolerance ?? TOLERANCES[c.op];
   const found = await c.run(backend);
   const expected = await c.run(exact);
   const bounds = await c.bounds(exact);
@@ -86,6 +87,12 @@ export function conformanceSuite(options: ConformanceOptions, api: TestApi): voi
       compared(`${op}: edge sizes, ${within(op)}`, (backend, exact) =>
         all(backend, exact, EDGE_CASES[op](new Random(seed, index))),
       );
+      if (op === 'linear' || op === 'embedding') {
+        const exactness = op === 'linear' ? `within ${QUANTISED_TOLERANCE} of the largest of 32` : 'exactly';
+        compared(`${op}: quantised weights of every type, ${exactness}`, (backend, exact) =>
+          all(backend, exact, quantisedCases(new Random(seed, index), op)),
+        );
+      }
       compared(
         `${op}: ${cases} random shapes, NaN and infinities among them, ${within(op)}`,
         async (backend, exact) => {

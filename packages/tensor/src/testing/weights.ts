@@ -1,10 +1,13 @@
 import type { Backend } from '../backend.ts';
-import { DTYPE_BYTES, type DType, f32ToBf16, f32ToF16 } from '../dtype.ts';
+import { bytesOf, type DType, f32ToBf16, f32ToF16, type QuantisedDType } from '../dtype.ts';
 import type { ParameterSpec, Weight } from '../weights.ts';
 
+/** Types that have a place for each element. */
+export type PlainDType = Exclude<DType, QuantisedDType>;
+
 /** Little-endian bytes of `values` in `dtype`, rounded to nearest even. */
-export function encode(values: Float32Array, dtype: DType): Uint8Array {
-  const bytes = new Uint8Array(values.length * DTYPE_BYTES[dtype]);
+export function encode(values: Float32Array, dtype: PlainDType): Uint8Array {
+  const bytes = new Uint8Array(bytesOf(dtype, values.length));
   const view = new DataView(bytes.buffer);
   for (let i = 0; i < values.length; i++) {
     if (dtype === 'f32') view.setFloat32(4 * i, values[i]!, true);
@@ -18,12 +21,12 @@ export function uploadWeight(
   backend: Backend,
   spec: ParameterSpec,
   values: Float32Array,
-  dtype: DType = 'f32',
+  dtype: PlainDType = 'f32',
   pieces = 1,
 ): Weight {
   const bytes = encode(values, dtype);
   const writer = backend.createWeight(spec, dtype);
-  const step = Math.ceil(values.length / pieces) * DTYPE_BYTES[dtype];
+  const step = bytesOf(dtype, Math.ceil(values.length / pieces));
   for (let at = 0; at < bytes.length; at += step) writer.write(bytes.subarray(at, Math.min(at + step, bytes.length)));
   return writer.finish();
 }

@@ -1,4 +1,4 @@
-import { f16ToF32 } from '@mamba-ts/tensor';
+import { f16ToF32 } from './dtype.ts';
 
 /**
  * Decodes `blocks` whole blocks from `bytes` to f32 (ggml-quants.c `dequantize_row_*`, in the layouts of ggml-common.h).

@@ -1,0 +1,46 @@
+import { DEQUANTIZE } from './dequantize.ts';
+import { bf16ToF32, DTYPES, type DType, f16ToF32, type QuantisedDType } from './dtype.ts';
+
+/** Decodes little-endian `bytes` (whole elements, or blocks of them) to f32. */
+export function decodeToF32(bytes: Uint8Array, dtype: DType): Float32Array {
+  const { block, bytes: width } = DTYPES[dtype];
+  const blocks = bytes.byteLength / width;
+  const out = new Float32Array(blocks * block);
+  if (isQuantised(dtype)) {
+    DEQUANTIZE.get(dtype)!(bytes, blocks, out);
+    return out;
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (dtype === 'f32') for (let i = 0; i < out.length; i++) out[i] = view.getFloat32(4 * i, true);
+  else {
+    const convert = dtype === 'f16' ? f16ToF32 : bf16ToF32;
+    for (let i = 0; i < out.length; i++) out[i] = convert(view.getUint16(2 * i, true));
+  }
+  return out;
+}
+
+/** Whether elements lie in blocks that share their scales. */
+export const isQuantised = (dtype: DType): dtype is QuantisedDType => DTYPES[dtype].block > 1;
+
+/** Where a block's half-precision factors lie. */
+const FACTORS: Readonly<Record<QuantisedDType, readonly number[]>> = {
+  q8_0: [0],
+  q4_0: [0],
+  q4_k: [0, 2],
+  q5_k: [0, 2],
+  q6_k: [208],
+};
+/** The exponent bits of 2^6. */
+const BEYOND = (6 + 15) << 10;
+
+/** The first half-precision factor of whole blocks that is not below 64 (no weight comes near that), NaN included; else null. */
+export function excessiveFactor(bytes: Uint8Array, dtype: QuantisedDType): number | null {
+  const step = DTYPES[dtype].bytes;
+  for (const first of FACTORS[dtype]) {
+    for (let at = first; at < bytes.byteLength; at += step) {
+      const bits = bytes[at]! | (bytes[at + 1]! << 8);
+      if ((bits & 0x7fff) >= BEYOND) return f16ToF32(bits);
+    }
+  }
+  return null;
+}
