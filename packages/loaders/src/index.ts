@@ -9,6 +9,19 @@ export { type ModelFolder, memoryFolder, openFiles, openUrl } from './folder.ts'
 export { type GgufFile, openGguf, splitName } from './gguf/file.ts';
 export type { GgufTensor, GgufValue } from './gguf/header.ts';
 export { GGUF_LIMITS } from './gguf/types.ts';
+export { type ChosenFiles, chooseFiles, type WantedFiles } from './hub/choose.ts';
+export { checkHubPath, type HubId, hubIdText, isHubId, parseHubId } from './hub/id.ts';
+export { expectedFile, type HubFile, type HubListing, listHub } from './hub/listing.ts';
+export { HUB_ADDRESS, type HubOptions, hubAddress, type Patience } from './hub/request.ts';
+export { type Hasher, Sha256 } from './hub/sha256.ts';
+export {
+  type ExpectedFile,
+  type PartFile,
+  type PartRange,
+  type TransferOptions,
+  transfer,
+  verify,
+} from './hub/transfer.ts';
 export { isGguf, type OpenedModel, openModel } from './model.ts';
 export { openPytorch, type PytorchFile, type PytorchTensor, pytorchWeights } from './pytorch/file.ts';
 export { LIMITS, SAFETENSORS_BITS, type SafetensorsDType } from './safetensors/dtypes.ts';
