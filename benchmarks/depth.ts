@@ -1,5 +1,5 @@
 /**
- * Does a token cost the same at any depth? States at depths 1,000 and 100,000 (reached by prefill) are saved; blocks of
+ * Does a token cost the same at any depth? States at depths 1,000 and 1,000,000 (reached by prefill) are saved; blocks of
  * 200 decoded tokens then alternate between copies of the two. Prints one JSON object.
  *
  *     node benchmarks/depth.ts [SHALLOW DEEP]
@@ -9,7 +9,7 @@ import { fromPretrained, type LocalModel } from 'mamba-ts';
 
 const BLOCKS = 9;
 const TOKENS = 200;
-const [shallow = 1_000, deep = 100_000] = process.argv.slice(2).map(Number);
+const [shallow = 1_000, deep = 1_000_000] = process.argv.slice(2).map(Number);
 
 const { languageModel: model } = (await fromPretrained(modelUrl, { worker: false })) as LocalModel;
 const idAt = (i: number): number => (i * 7919 + 13) % model.vocabSize;

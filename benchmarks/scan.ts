@@ -1,13 +1,15 @@
 /**
  * What does WebAssembly cost the selective scan? The kernel against the same algorithm in C (scan.c, compiled with
- * `cc -O3 -msse4.2 -mfma`: 128 bits and multiply-adds as WebAssembly has them), on the shape of mamba-130m: 1536 channels,
- * 16 states, skip, gate, bias and softplus. They take turns. Needs a C compiler.
+ * `cc -O3 -msse4.2 -mfma`: 128 bits and multiply-adds as WebAssembly has them) and against a sequential PyTorch loop at its
+ * best (scan.py), on the shape of mamba-130m: 1536 channels, 16 states, skip, gate, bias and softplus. They take turns, each
+ * on one thread. Needs a C compiler, and Python 3: PyTorch is installed into a cache folder unless PYTHON names an
+ * interpreter that has it.
  *
  *     node benchmarks/scan.ts [TOKENS]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -21,17 +23,43 @@ const folder = mkdtempSync(join(tmpdir(), 'mamba-scan-'));
 const program = join(folder, 'scan');
 const source = fileURLToPath(new URL('scan.c', import.meta.url));
 execFileSync('cc', ['-O3', '-msse4.2', '-mfma', '-o', program, source, '-lm'], { stdio: 'inherit' });
-const native = spawn(program, [String(tokens), String(channels)], { stdio: ['pipe', 'pipe', 'inherit'] });
-const answers = createInterface({ input: native.stdout })[Symbol.asyncIterator]();
 
-/** Nanoseconds of one scan in C, and the sum of what it computed. */
-async function inC(): Promise<{ ns: number; sum: number }> {
-  native.stdin.write('\n');
-  const [ns, sum] = String((await answers.next()).value)
-    .split(' ')
-    .map(Number);
-  return { ns: ns!, sum: sum! };
+/** A program that answers each line with the nanoseconds of one scan and the sum of what it computed. */
+function rival(command: string, args: readonly string[]) {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async scan(): Promise<{ ns: number; sum: number }> {
+      child.stdin.write('\n');
+      const answer = await answers.next();
+      if (answer.done) throw new Error(`${command} ended without an answer`);
+      const [ns, sum] = String(answer.value).split(' ').map(Number);
+      return { ns: ns!, sum: sum! };
+    },
+    end: () => child.stdin.end(),
+  };
 }
+
+/** An interpreter that has PyTorch in the version that the fixtures were made with. */
+function pythonWithTorch(): string {
+  if (process.env.PYTHON) return process.env.PYTHON;
+  const requirements = readFileSync(new URL('../fixtures/requirements.txt', import.meta.url), 'utf8');
+  const wanted = requirements.split('\n').filter((line) => /^(?:torch|numpy)==/.test(line));
+  const place = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'mamba-ts', 'peers', wanted.join('+'));
+  const python = join(place, 'bin/python');
+  if (existsSync(join(place, 'complete'))) return python;
+  console.error(`installing ${wanted.join(' and ')} into ${place} (some GB)`);
+  rmSync(place, { recursive: true, force: true });
+  const run = (command: string, ...args: string[]): unknown => execFileSync(command, args, { stdio: ['ignore', 2, 2] });
+  run('python3', '-m', 'venv', place);
+  run(python, '-m', 'pip', 'install', '--quiet', ...wanted);
+  run(python, '-c', `import torch; open(${JSON.stringify(join(place, 'complete'))}, 'w')`);
+  return python;
+}
+
+const native = rival(program, [String(tokens), String(channels)]);
+const loop = fileURLToPath(new URL('scan.py', import.meta.url));
+const torch = rival(pythonWithTorch(), [loop, String(tokens), String(channels), String(states)]);
 
 const { backend, tensor, vector } = await createBench();
 const field = { name: 'h', shape: [channels, states], offset: 0 };
@@ -52,27 +80,36 @@ function inWasm(): { ms: number; y: Tensor } {
 }
 
 const sum = (await backend.read(inWasm().y)).reduce((total, value) => total + value, 0);
-const expected = await inC();
-if (!(Math.abs(sum - expected.sum) <= 1e-4 * Math.abs(expected.sum)))
-  throw new Error(`the two do not compute the same: sums of y are ${sum} and ${expected.sum}`);
+for (const [name, { scan }] of Object.entries({ C: native, PyTorch: torch })) {
+  const expected = (await scan()).sum;
+  if (!(Math.abs(sum - expected) <= 1e-4 * Math.abs(expected)))
+    throw new Error(`WebAssembly and ${name} do not compute the same: sums of y are ${sum} and ${expected}`);
+}
 for (let i = 0; i < 3; i++) {
   inWasm();
   await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
-const rates: { wasm: number[]; c: number[] } = { wasm: [], c: [] };
+const rates: { wasm: number[]; c: number[]; torch: number[] } = { wasm: [], c: [], torch: [] };
 for (let i = 0; i < repeats; i++) {
   rates.wasm.push((1e6 * inWasm().ms) / tokens / channels);
-  rates.c.push((await inC()).ns / tokens / channels);
+  rates.c.push((await native.scan()).ns / tokens / channels);
+  rates.torch.push((await torch.scan()).ns / tokens / channels);
 }
-native.stdin.end();
+native.end();
+torch.end();
 rmSync(folder, { recursive: true });
 const { name } = backend.describe();
 report(`${name}, ${tokens} tokens, ${channels} channels, ${states} states`, 'ns per token and channel', {
   [name]: rates.wasm,
   C: rates.c,
+  'PyTorch, sequential': rates.torch,
 });
-const ratios = rates.wasm.map((ns, i) => ns / rates.c[i]!);
-const best = spread(rates.wasm).min / spread(rates.c).min;
-console.log(`  ${name} / C: ${spread(ratios).median.toFixed(2)}, at their best ${best.toFixed(2)}`);
+const [wasm, c, python] = [spread(rates.wasm), spread(rates.c), spread(rates.torch)];
+console.log(
+  `  ${name} / C: ${(wasm.median / c.median).toFixed(2)}, at their best ${(wasm.min / c.min).toFixed(2)} (wanted: at most 1.25)`,
+);
+console.log(
+  `  PyTorch / ${name}: ${(python.median / wasm.median).toFixed(2)}, at their best ${(python.min / wasm.min).toFixed(2)} (wanted: at least 3)`,
+);
 backend.dispose();
