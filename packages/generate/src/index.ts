@@ -1,10 +1,10 @@
+export type { IndexedRandom } from '@mamba-ts/tensor';
+export { philox4x32, philoxRandom } from '@mamba-ts/tensor';
 export { expNonPositive } from './exp.ts';
 export type { GeneratedToken, GenerateOptions, GenerationResult, PrefillProgress, PriorTokens } from './loop.ts';
 export { generate } from './loop.ts';
 export type { SamplerOptions } from './options.ts';
 export { createPause } from './pause.ts';
-export type { IndexedRandom } from './philox.ts';
-export { philox4x32, philoxRandom } from './philox.ts';
 export { PrefixCache } from './prefix-cache.ts';
 export type { LogitsProcessor } from './processors.ts';
 export { countPenalties, logitBias, repetitionPenalty, TokenHistory } from './processors.ts';

@@ -1,6 +1,5 @@
-import { MambaError } from '@mamba-ts/tensor';
+import { type IndexedRandom, MambaError, philoxRandom } from '@mamba-ts/tensor';
 import { checkKeys, resolveSamplerOptions, SAMPLER_OPTIONS, type SamplerOptions } from './options.ts';
-import { type IndexedRandom, philoxRandom } from './philox.ts';
 import { countPenalties, type LogitsProcessor, logitBias, repetitionPenalty, type TokenHistory } from './processors.ts';
 import { Candidates, minP, temperature, topK, topP, type Warper } from './warpers.ts';
 

@@ -135,6 +135,9 @@ export interface BackwardOps {
   /** Of {@link Ops.add}. dy `[T, C]`. */
   addBackward(dy: Tensor, gradients: Wanted<'a' | 'b'>): void;
 
+  /** Of {@link TrainingBackend.dropout}: dy through the same mask. dy `[T, C]`. */
+  dropoutBackward(rate: number, mask: DropoutMask, dy: Tensor, dx: Tensor): void;
+
   /** Of {@link TrainingBackend.crossEntropy}. dy `[rows, 1]`. */
   crossEntropyBackward(
     x: Tensor,
@@ -147,6 +150,16 @@ export interface BackwardOps {
   ): void;
 }
 
+/** Which elements dropout keeps: a pure function of three integers, `seed` and `step` to 2^53 - 1, `site` to 2^32 - 1. */
+export interface DropoutMask {
+  /** Of the run. */
+  readonly seed: number;
+  /** Of the pass: no two passes of a run have the same. */
+  readonly step: number;
+  /** Of the op within the pass. */
+  readonly site: number;
+}
+
 /** A backend that can train: weights that change, and a gradient of each. */
 export interface TrainingBackend extends Backend, BackwardOps {
   /**
@@ -155,6 +168,12 @@ export interface TrainingBackend extends Backend, BackwardOps {
    * V' >= vocabSize -> `[rows, 1]`, nats. A target outside 0..vocabSize-1 throws `TOKEN_ID`.
    */
   crossEntropy(x: Tensor, w: Weight, rows: Int32Array, targets: Int32Array, vocabSize: number): Tensor;
+  /**
+   * Inverted dropout: x / (1 - rate), or 0 with the probability `rate`, 0 <= rate < 1. Element e (row-major) draws word
+   * e % 4 of the Philox4x32-10 block with the counter (e / 4, site, step) and the key `seed`, so that a mask depends on
+   * nothing else: not on threads, not on what ran before. x `[T, C]` -> `[T, C]`.
+   */
+  dropout(x: Tensor, rate: number, mask: DropoutMask): Tensor;
   /** A scratch tensor of zeros, to which gradients are added. */
   zeros(shape: readonly [number, number]): Tensor;
   /** From now on the backward ops add to a gradient of this weight, which starts as zeros. A weight must be f32. */

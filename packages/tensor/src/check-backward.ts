@@ -59,6 +59,14 @@ export function checkCrossEntropy(
   }
 }
 
+/** Arguments of `dropout`: x, and 0 <= rate < 1. Throws `SHAPE` or `ARGUMENT`. */
+export function checkDropout(x: Tensor, rate: number): void {
+  checkTensor('dropout', 'x', x);
+  if (!(rate >= 0 && rate < 1)) {
+    throw new MambaError('ARGUMENT', `dropout: the rate is ${rate}, expected 0 or more and less than 1`, { rate });
+  }
+}
+
 /** Values for a weight: as many as it holds. Throws `SHAPE`. */
 export function checkWeightValues(call: string, w: Weight, found: number): void {
   const expected = w.shape.reduce((product, axis) => product * axis, 1);

@@ -1,6 +1,6 @@
 import { type Batch, rowsWithTargets } from './batch.ts';
 import type { TrainableModel } from './model.ts';
-import { Tape } from './tape.ts';
+import { Tape, type TapeOptions } from './tape.ts';
 
 /** What one pass tells. */
 export interface LossOfPass {
@@ -15,10 +15,15 @@ export interface LossOfPass {
  * targets where left out, which makes it the mean; a step of several batches gives 1 / targets of all of them. States in
  * `batch.segments` advance.
  */
-export async function backpropagate(model: TrainableModel, batch: Batch, scale?: number): Promise<LossOfPass> {
+export async function backpropagate(
+  model: TrainableModel,
+  batch: Batch,
+  scale?: number,
+  options: TapeOptions = {},
+): Promise<LossOfPass> {
   const { backend } = model;
   const count = rowsWithTargets(batch.targets).rows.length;
-  const tape = new Tape(backend);
+  const tape = new Tape(backend, options);
   try {
     const losses = model.losses(tape, batch); // [targets, 1]
     tape.backward(losses, backend.upload(new Float32Array(count).fill(scale ?? 1 / count), [count, 1]));

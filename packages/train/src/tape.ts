@@ -1,5 +1,6 @@
 import {
   type BackwardSegment,
+  type DropoutMask,
   MambaError,
   type Ops,
   type Segment,
@@ -23,6 +24,14 @@ interface Tracked {
   readonly gradient: Slot;
 }
 
+/** How a pass is recorded. */
+export interface TapeOptions {
+  /**
+   * Drops out the second operand of every `add`: the branch of a residual connection. `rate` is the share that is dropped.
+   */
+  readonly dropout?: (Omit<DropoutMask, 'site'> & { readonly rate: number }) | undefined;
+}
+
 /** The same part of another tensor of the same storage layout. */
 const within = (whole: Tensor, view: Tensor): Tensor => ({
   shape: view.shape,
@@ -41,11 +50,15 @@ const within = (whole: Tensor, view: Tensor): Tensor => ({
 export class Tape {
   readonly ops: Ops;
   readonly #backend: TrainingBackend;
+  readonly #dropout: TapeOptions['dropout'];
+  /** Additions so far: each has a mask of its own. */
+  #sites = 0;
   readonly #backward: (() => void)[] = [];
   readonly #tracked = new Map<Slot, Tracked>();
 
-  constructor(backend: TrainingBackend) {
+  constructor(backend: TrainingBackend, options: TapeOptions = {}) {
     this.#backend = backend;
+    this.#dropout = options.dropout;
     this.ops = this.#record(backend);
   }
 
@@ -120,6 +133,15 @@ export class Tape {
       const { initial, gradient } = this.#tracked.get(segment.slot)!;
       return { ...segment, slot: initial, gradient };
     });
+  }
+
+  /** x through a dropout mask, where there is dropout. */
+  #drop(x: Tensor): Tensor {
+    if (!this.#dropout || this.#dropout.rate === 0) return x;
+    const b = this.#backend;
+    const { rate, seed, step } = this.#dropout;
+    const mask = { seed, step, site: this.#sites++ };
+    return this.#push(b.dropout(inner(x), rate, mask), (dy) => b.dropoutBackward(rate, mask, dy, this.#gradient(x)));
   }
 
   #record(b: TrainingBackend): Ops {
@@ -232,7 +254,10 @@ export class Tape {
       concat: (x, y) =>
         push(b.concat(inner(x), inner(y)), (dy) => b.concatBackward(dy, { a: gradient(x), b: gradient(y) })),
 
-      add: (x, y) => push(b.add(inner(x), inner(y)), (dy) => b.addBackward(dy, { a: gradient(x), b: gradient(y) })),
+      add: (x, y) => {
+        const kept = this.#drop(y);
+        return push(b.add(inner(x), inner(kept)), (dy) => b.addBackward(dy, { a: gradient(x), b: gradient(kept) }));
+      },
 
       logits: () => {
         throw new MambaError(

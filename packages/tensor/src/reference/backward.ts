@@ -11,7 +11,7 @@ import {
   checkSelectiveScan,
   checkSiluGate,
 } from '../check.ts';
-import { checkCrossEntropy, checkGradientSlots, checkGradients } from '../check-backward.ts';
+import { checkCrossEntropy, checkDropout, checkGradientSlots, checkGradients } from '../check-backward.ts';
 import { checkAttention, checkRope, rowLength } from '../check-cache.ts';
 import { checkMamba3Scan, checkMimoGate, checkSsd } from '../check-ssm.ts';
 import type { Tensor } from '../tensor.ts';
@@ -23,6 +23,7 @@ import { attentionBackward } from './ops/attention.ts';
 import { causalConv1dBackward } from './ops/causal-conv1d.ts';
 import { concatBackward } from './ops/concat.ts';
 import { crossEntropy, crossEntropyBackward } from './ops/cross-entropy.ts';
+import { dropout, dropoutBackward } from './ops/dropout.ts';
 import { embeddingBackward } from './ops/embedding.ts';
 import { geluBackward } from './ops/gelu.ts';
 import { layerNormBackward } from './ops/layer-norm.ts';
@@ -40,7 +41,9 @@ export const positionsOf = (segments: readonly Segment[]): number[] =>
   segments.flatMap(({ length, position }) => Array.from({ length }, (_, t) => (position ?? 0) + t));
 
 /** The backward ops of the reference: checks, then the functions beside the ops. */
-export function referenceBackward(memory: ReferenceMemory): BackwardOps & Pick<TrainingBackend, 'crossEntropy'> {
+export function referenceBackward(
+  memory: ReferenceMemory,
+): BackwardOps & Pick<TrainingBackend, 'crossEntropy' | 'dropout'> {
   const matrix = (op: string, x: Tensor): Matrix => memory.matrix(op, 'an input', x);
   const wanted = (op: string, x: Tensor | null): Matrix | null =>
     x === null ? null : memory.matrix(op, 'a gradient', x);
@@ -268,6 +271,23 @@ export function referenceBackward(memory: ReferenceMemory): BackwardOps & Pick<T
       const y = memory.scratch(rows.length, 1); // [T, C] -> [rows, 1]
       crossEntropy(input, values, rows, targets, vocabSize, y.data);
       return y.tensor;
+    },
+
+    dropout(x, rate, mask) {
+      memory.assertAlive('dropout');
+      checkDropout(x, rate);
+      const input = matrix('dropout', x);
+      const y = memory.scratch(...x.shape);
+      dropout(input, rate, mask, y.data);
+      return y.tensor;
+    },
+
+    dropoutBackward(rate, mask, dy, dx) {
+      const op = 'dropoutBackward';
+      memory.assertAlive(op);
+      checkDropout(dy, rate);
+      checkGradients(op, dy, dx.shape, {});
+      dropoutBackward(rate, mask, matrix(op, dy), matrix(op, dx));
     },
 
     crossEntropyBackward(x, w, rows, targets, vocabSize, dy, dx) {
