@@ -7,7 +7,7 @@
  * Prints figures (JSON with --json) to stdout, progress to stderr; exit code 1 where a promise was broken. Failing mutants
  * are written to DIR, made smaller where the failure is an error without a code.
  */
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,6 +16,7 @@ import { mutantOf, type Tally, type Target, verdict } from './fuzz.ts';
 import { minimise } from './minimise.ts';
 import { type Job, jobs, runPool } from './pool.ts';
 import { targetNamed, targets } from './targets/index.ts';
+import { cutsOf } from './truncate.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -46,18 +47,12 @@ if (values.index !== undefined) {
   process.exit(0);
 }
 
-/** Larger fixtures are not cut at every length: the time is quadratic, and the smaller ones hold all there is to lose. */
-const MOST_TRUNCATED = 64 << 10;
-
-/** Every file of fixtures/ that is the reader's, with its bytes up to the last that it declares. */
+/** Every file of fixtures/ that is the reader's, cut before the last byte that it declares. */
 function truncationJobs({ fixture, declaredLength }: Target): { files: number; all: Job[] } {
   const root = fileURLToPath(new URL('../fixtures', import.meta.url));
   const names = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => fixture.test(basename(path)));
-  const paths = names
-    .sort()
-    .map((path) => join(root, path))
-    .filter((path) => statSync(path).size <= MOST_TRUNCATED);
-  return { files: paths.length, all: paths.flatMap((path) => jobs(declaredLength(readFileSync(path)), path)) };
+  const paths = names.sort().map((path) => join(root, path));
+  return { files: paths.length, all: paths.flatMap((path) => jobs(cutsOf(declaredLength(readFileSync(path))), path)) };
 }
 
 async function attack(name: string): Promise<object> {

@@ -1,7 +1,8 @@
 import { memorySource } from '../../packages/loaders/src/byte-source.ts';
+import { DEQUANTIZE } from '../../packages/loaders/src/gguf/dequantize.ts';
 import { openGguf } from '../../packages/loaders/src/gguf/file.ts';
 import { parseGgufHeader } from '../../packages/loaders/src/gguf/header.ts';
-import { GGUF_LIMITS } from '../../packages/loaders/src/gguf/types.ts';
+import { GGML_TYPES, GGUF_LIMITS } from '../../packages/loaders/src/gguf/types.ts';
 import {
   BOOL,
   F32,
@@ -39,12 +40,27 @@ const TENSORS: readonly TensorInfo[] = [
   { name: 'ids', dims: [1, 1, 3], type: 26, data: new Uint8Array(12).fill(4) },
 ];
 
-const SEED: Uint8Array = fileOf(FIELDS, TENSORS);
+/** One tensor of each type that weights are read from. */
+const OF_EACH_TYPE: readonly TensorInfo[] = [...GGML_TYPES]
+  .filter(([, { name }]) => DEQUANTIZE.has(name) || /^b?f\d/.test(name))
+  .map(([type, { name, block, bytes }], i) => ({
+    name: `of.${name}`,
+    dims: [block, 1 + (i % 2)],
+    type,
+    data: new Uint8Array(bytes * (1 + (i % 2))).fill(i),
+  }));
+
+const MODELS: readonly { readonly fields: readonly Field[]; readonly tensors: readonly TensorInfo[] }[] = [
+  { fields: FIELDS, tensors: TENSORS },
+  { fields: FIELDS.slice(0, 3), tensors: OF_EACH_TYPE },
+];
+const SEEDS: readonly Uint8Array[] = MODELS.map(({ fields, tensors }) => fileOf(fields, tensors));
 const declaredLength = (file: Uint8Array): number => {
   const { dataStart, tensors } = parseGgufHeader(file, file.length, 'a sound file')!;
   return dataStart + (tensors.at(-1)?.end ?? 0);
 };
-const HEADER: number = parseGgufHeader(SEED, SEED.length, 'the seed')!.dataStart;
+const HEADERS: readonly number[] = SEEDS.map((file) => parseGgufHeader(file, file.length, 'a seed')!.dataStart);
+const LONGEST: number = Math.max(...HEADERS);
 
 const NUMBERS = [0, 1, 2, 3, 4, 5, 7, 8, 13, 31, 32, 33, 63, 64, 255, 256, 65535, 2 ** 31, 2 ** 32 - 1];
 const WIDE = [
@@ -65,12 +81,12 @@ const WIDE = [
 const KEYS = ['', 'eps', 'general.alignment', 'general.architecture', '__proto__', 'ü', 'x'.repeat(70)];
 
 /** One mutant: most change a field, a tensor or a count and write the rest as it should be; others change raw bytes. */
-function mutate(random: Random): Uint8Array {
+function mutate(random: Random, seed: number): Uint8Array {
   const next = (): number => random.next();
   const below = (n: number): number => random.below(n);
   const pick = <T>(list: readonly T[]): T => random.pick(list);
   if (next() < 0.2) {
-    let bytes = SEED.slice();
+    let bytes = SEEDS[seed]!.slice();
     const how = next();
     if (how < 0.3) return bytes.subarray(0, below(bytes.length + 1));
     if (how < 0.4) return Uint8Array.of(...bytes, ...new Uint8Array(1 + below(64)));
@@ -78,11 +94,12 @@ function mutate(random: Random): Uint8Array {
       const at = below(bytes.length);
       bytes = Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(at + 1 + below(16)));
     } else
-      for (let n = 1 + below(3); n > 0; n--) bytes[4 + below(HEADER - 4)] = pick([0, 1, 2, 8, 9, 0x7f, 0x80, 0xff]);
+      for (let n = 1 + below(3); n > 0; n--)
+        bytes[4 + below(HEADERS[seed]! - 4)] = pick([0, 1, 2, 8, 9, 0x7f, 0x80, 0xff]);
     return bytes;
   }
-  const fields: Field[] = [...FIELDS];
-  const tensors: TensorInfo[] = [...TENSORS];
+  const fields: Field[] = [...MODELS[seed]!.fields];
+  const tensors: TensorInfo[] = [...MODELS[seed]!.tensors];
   const layout: { -readonly [K in keyof Layout]: Layout[K] } = {};
   for (let n = 1 + below(next() < 0.7 ? 1 : 3); n > 0; n--) {
     const how = next();
@@ -151,11 +168,11 @@ export const gguf: Target = {
     ...['MAGIC', 'VERSION', 'ENDIAN', 'TRUNCATED', 'TRAILING', 'UTF8', 'VALUE', 'DUPLICATE', 'ALIGNMENT', 'SHAPE'],
     ...['TENSOR_TYPE', 'OFFSET', 'OVERLAP', 'HOLE', 'LIMIT'],
   ].map((code) => `GGUF_${code}`),
-  seeds: [SEED],
+  seeds: SEEDS,
   mutate,
   large: [manyKeys, manyTensors],
   // The format has one spelling for everything: its header is what it is made of, and its length.
-  structure: (file) => `${file.length} ${file.subarray(0, HEADER)}`,
+  structure: (file) => `${file.length} ${new TextDecoder('latin1').decode(file.subarray(0, LONGEST))}`,
   fixture: /\.gguf$/,
   declaredLength,
   read,

@@ -3,6 +3,7 @@ import type { Target } from '../fuzz.ts';
 /** The readers under attack, loaded on demand. */
 export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   safetensors: () => import('./safetensors.ts').then(({ safetensors }) => safetensors),
+  pytorch: () => import('./pytorch.ts').then(({ pytorch }) => pytorch),
   gguf: () => import('./gguf.ts').then(({ gguf }) => gguf),
   config: () => import('./config.ts').then(({ config }) => config),
   tokenizer: () => import('./tokenizer.ts').then(({ tokenizer }) => tokenizer),

@@ -13,6 +13,19 @@ const SOURCES: Readonly<
     codes: /'(SAFETENSORS_[A-Z0-9_]+)'/g,
     impossible: [],
   },
+  gguf: {
+    folder: 'packages/loaders/src/gguf',
+    except: /never/,
+    codes: /'(GGUF_[A-Z0-9_]+)'/g,
+    // Of a model that several parts, or a known architecture, make of sound files.
+    impossible: ['GGUF_SPLIT', 'GGUF_METADATA', 'GGUF_ARCHITECTURE', 'GGUF_TENSOR'],
+  },
+  pytorch: {
+    folder: 'packages/loaders/src/pytorch',
+    except: /never/,
+    codes: /'(PYTORCH_[A-Z0-9_]+)'/g,
+    impossible: [],
+  },
   config: {
     folder: 'packages/layers/src',
     except: /generated\.ts$/,

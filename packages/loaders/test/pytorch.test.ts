@@ -5,6 +5,7 @@ import { type CheckpointSource, memoryFolder, memorySource, openModel, openPytor
 import { unpickle } from '../src/pytorch/unpickle.ts';
 import { crc32 } from '../src/pytorch/zip.ts';
 import { codeOf, errorOf } from './helpers.ts';
+import { archiveFiles, int, type Storage, stateOps, type View, type ZipFile, zip } from './pytorch-writer.ts';
 
 const REMAKE = 'fixtures are made by: .venv/bin/python fixtures/pytorch.py';
 
@@ -116,6 +117,53 @@ test('crc32 of the check string', () => {
   expect(crc32(text.subarray(4), crc32(text.subarray(0, 4)))).toBe(0xcbf43926);
 });
 
+describe('what PyTorch refuses, or reads otherwise, is refused', () => {
+  const W: Storage = { type: 'FloatStorage', key: '0', numel: 4, data: new Uint8Array(16).fill(1) };
+  const view = (more: Partial<View> = {}): View => ({
+    ...{ name: 'w', storage: W, shape: [int(2), int(2)], stride: [int(2), int(1)], offset: int(0) },
+    ...more,
+  });
+  const files = (...views: readonly View[]): ZipFile[] => archiveFiles(stateOps(views, false), [W]);
+  const code = (made: readonly ZipFile[]): Promise<string> => codeOf(() => open(zip(made)));
+  const other = (more: Partial<ZipFile>, of = 'archive/data/0'): ZipFile[] =>
+    files(view()).map((file) => (file.name === of ? { ...file, ...more } : file));
+
+  test('but not this', async () => expect(await code(files(view()))).toBe('no error'));
+
+  test.each<[string, string, () => ZipFile[]]>([
+    [
+      'a storage that is described in two ways',
+      'PYTORCH_PICKLE',
+      () => files(view(), view({ name: 'v', storage: { ...W, type: 'IntStorage' } })),
+    ],
+    [
+      'a view past its storage that the dictionary no longer holds',
+      'PYTORCH_TENSOR',
+      () => files(view({ offset: int(1) }), view()),
+    ],
+    [
+      'axes that overflow, healed by one of length 0',
+      'PYTORCH_TENSOR',
+      () => files(view({ shape: [int(2n ** 40n), int(2n ** 40n), int(0)], stride: [int(1), int(1), int(1)] })),
+    ],
+    [
+      'integers with a gradient',
+      'PYTORCH_PICKLE',
+      () => files(view({ storage: { ...W, type: 'IntStorage' }, parameter: true })),
+    ],
+    ['no version', 'PYTORCH_FORMAT', () => files(view()).slice(0, -1)],
+    ['a version to come', 'PYTORCH_FORMAT', () => other({ data: new TextEncoder().encode('11') }, 'archive/version')],
+    ['a file in another folder', 'PYTORCH_FORMAT', () => [...files(view()), { name: 'b/x', data: new Uint8Array(0) }]],
+    [
+      'names that differ by case alone',
+      'PYTORCH_ZIP',
+      () => [...files(view()), { name: 'ARCHIVE/version', data: W.data }],
+    ],
+    ['a storage that is a folder', 'PYTORCH_ZIP', () => other({ attributes: 0x10 })],
+    ['a byteorder of many bytes', 'PYTORCH_LIMIT', () => other({ data: new Uint8Array(17) }, 'archive/byteorder')],
+  ])('%s: %s', async (_, expected, made) => expect(await code(made())).toBe(expected));
+});
+
 describe('the unpickler', () => {
   const pickle = (...ops: (number | string)[]): Uint8Array =>
     Uint8Array.from([
@@ -157,13 +205,18 @@ describe('the unpickler', () => {
       ['ctorch\nSize\n', '(', ...Array<string>(33).fill('N'), 't', 0x85, 'R', '.'],
     ],
     ['a storage without a description', 'PYTORCH_PICKLE', [')', 'Q', '.']],
+    ['append to a tuple', 'PYTORCH_PICKLE', [')', 'N', 'a', '.']],
+    ['attributes of a plain dictionary', 'PYTORCH_PICKLE', ['}', '}', 'b', '.']],
+    ['a dictionary as a key', 'PYTORCH_PICKLE', ['}', '}', 'N', 's', '.']],
+    ['a shape of 3.0', 'PYTORCH_PICKLE', ['ctorch\nSize\n', 'G', 0x40, 8, 0, 0, 0, 0, 0, 0, 0x85, 0x85, 'R', '.']],
+    ['a shape of two lists', 'PYTORCH_PICKLE', ['ctorch\nSize\n', ')', ')', 0x86, 'R', '.']],
     ['a stack that grows and grows', 'PYTORCH_LIMIT', ['N'.repeat(70_000)]],
   ])('%s: %s', async (_, code, ops) => {
     expect(await read(...ops)).toBe(code);
   });
 
   test('a list that holds itself is read, and is no dictionary of tensors', () => {
-    const found = unpickle(pickle(']', 'q', 0, 'h', 0, 'a', '.'), 'f') as unknown[];
+    const found = unpickle(pickle(']', 'q', 0, 'h', 0, 'a', '.'), 'f').value as unknown[];
     expect(found[0]).toBe(found);
   });
 });

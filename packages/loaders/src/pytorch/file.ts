@@ -1,8 +1,8 @@
 import { DTYPES, type DType, MambaError, type TensorEntry } from '@mamba-ts/tensor';
-import { type ByteSource, readWhole } from '../byte-source.ts';
+import type { ByteSource } from '../byte-source.ts';
 import { shownName } from '../safetensors/header.ts';
 import { type CheckpointSource, noTensor, type OtherEntry, STAGING_BYTES } from '../weights.ts';
-import { isTensor, type Pickled, type TensorRef, unpickle } from './unpickle.ts';
+import { isTensor, type Pickled, type StorageRef, type TensorRef, unpickle } from './unpickle.ts';
 import { crc32, openZip, type ZipEntry } from './zip.ts';
 
 /** The element types of storages: bytes, and the dtype of weights where they can be such. */
@@ -60,21 +60,44 @@ export async function openPytorch(source: ByteSource, signal?: AbortSignal): Pro
     );
   }
   const entries = await openZip(source, signal);
-  const pickles = [...entries.values()].filter(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
+  // PyTorch takes the folder of the first file for that of all: it must be.
+  const root = /^[^/]+\//.exec(entries.keys().next().value ?? '')?.[0] ?? '';
+  const pickle = entries.get(`${root}data.pkl`);
   const scripted = [...entries.keys()].some((name) => /^[^/]+\/(?:constants\.pkl|code\/)/.test(name));
-  if (pickles.length !== 1 || scripted) {
-    refuse('PYTORCH_FORMAT', scripted ? 'it is TorchScript, a program; save its state_dict()' : 'it holds no data.pkl');
+  if (scripted) refuse('PYTORCH_FORMAT', 'it is TorchScript, a program; save its state_dict()');
+  if (!pickle || root === '' || [...entries.keys()].some((name) => !name.startsWith(root))) {
+    return refuse('PYTORCH_FORMAT', 'its files are not in one folder with a data.pkl');
   }
-  const pickle = pickles[0]!;
-  const root = pickle.name.slice(0, -'data.pkl'.length);
+  const small = async (entry: ZipEntry): Promise<string> =>
+    new TextDecoder().decode(await readEntry(source, entry, 16, signal));
+  const version = entries.get(`${root}.data/version`) ?? entries.get(`${root}version`);
+  if (!version || !/^(?:[1-9]|10)\n?$/.test(await small(version))) {
+    refuse('PYTORCH_FORMAT', 'it has no version from 1 to 10');
+  }
   const order = entries.get(`${root}byteorder`);
-  if (order && new TextDecoder().decode(await readEntry(source, order, 16, signal)) !== 'little') {
-    refuse('PYTORCH_FORMAT', 'it is big-endian');
+  if (order && (await small(order)) !== 'little') refuse('PYTORCH_FORMAT', 'it is big-endian');
+  const {
+    value,
+    storages,
+    tensors: made,
+  } = unpickle(await readEntry(source, pickle, PICKLE_BYTES, signal), source.name);
+  const places = new Map<string, ZipEntry>();
+  for (const storage of storages.values()) {
+    places.set(storage.key, checkStorage(storage, entries.get(`${root}data/${storage.key}`), source.name));
   }
-  const value = unpickle(await readEntry(source, pickle, PICKLE_BYTES, signal), source.name);
+  for (const tensor of made) checkView('without a name', tensor, source.name);
   const tensors = new Map<string, PytorchTensor>();
   for (const [name, tensor] of tensorsOf(value) ?? refuse('PYTORCH_FORMAT', 'it holds no dictionary of tensors')) {
-    tensors.set(name, checkView(name, tensor, entries.get(`${root}data/${tensor.storage.key}`), source.name));
+    const elements = checkView(shownName(name), tensor, source.name);
+    if (elements > tensor.storage.numel) {
+      const what = `repeats its elements: ${elements} of a storage of ${tensor.storage.numel}`;
+      throw new MambaError('PYTORCH_TENSOR', `${source.name}: tensor ${shownName(name)} ${what}`, {
+        file: source.name,
+        tensor: name,
+      });
+    }
+    const { shape, stride, offset, storage } = tensor;
+    tensors.set(name, { name, type: storage.type, shape, stride, offset, storage: places.get(storage.key)! });
   }
   return { source, tensors };
 }
@@ -86,12 +109,14 @@ async function readEntry(
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
   const { begin, end, name, crc } = entry;
-  const part: ByteSource = {
-    name: `${name} in ${source.name}`,
-    size: end - begin,
-    read: (offset, length, options) => source.read(begin + offset, length, options),
-  };
-  const bytes = await readWhole(part, limit, signal);
+  if (end - begin > limit) {
+    throw new MambaError(
+      'PYTORCH_LIMIT',
+      `${source.name}: ${shownName(name)} in it has ${end - begin} bytes; at most ${limit} are read`,
+      { file: source.name, name, limit },
+    );
+  }
+  const bytes = await source.read(begin, end - begin, { signal });
   if (crc32(bytes) !== crc) throw damaged(source.name, name);
   return bytes;
 }
@@ -115,30 +140,36 @@ function tensorsOf(value: Pickled): [string, TensorRef][] | null {
   return null;
 }
 
-function checkView(name: string, tensor: TensorRef, storage: ZipEntry | undefined, file: string): PytorchTensor {
-  const { shape, stride, offset } = tensor;
-  const { type, key, numel } = tensor.storage;
+const natural = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
+
+function checkStorage({ type, key, numel }: StorageRef, place: ZipEntry | undefined, file: string): ZipEntry {
   const refuse = (what: string): never => {
-    throw new MambaError('PYTORCH_TENSOR', `${file}: tensor ${shownName(name)} ${what}`, { file, tensor: name });
+    throw new MambaError('PYTORCH_TENSOR', `${file}: the storage ${shownName(key)} ${what}`, { file, storage: key });
   };
-  const natural = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
-  if (!storage) return refuse(`is in the storage ${shownName(key)}, which the archive lacks`);
+  if (!place) return refuse('is missing in the archive');
   const { bytes } = STORAGES[type]!;
-  if (!natural(numel) || numel * bytes !== storage.end - storage.begin) {
-    refuse(
-      `says that its storage has ${numel} elements of ${bytes} bytes, but it has ${storage.end - storage.begin} bytes`,
-    );
+  const found = place.end - place.begin;
+  if (!natural(numel) || numel * bytes !== found) {
+    refuse(`should have ${numel} elements of ${bytes} bytes, but has ${found} bytes`);
   }
-  if (shape.length !== stride.length || shape.length > 32 || ![offset, ...shape, ...stride].every(natural)) {
-    refuse(`has the impossible shape [${shape.slice(0, 32)}] and strides [${stride.slice(0, 32)}]`);
+  return place;
+}
+
+/** The number of its elements; throws where it reaches past its storage. `shown` names it in messages. */
+function checkView(shown: string, { shape, stride, offset, storage }: TensorRef, file: string): number {
+  const refuse = (what: string): never => {
+    throw new MambaError('PYTORCH_TENSOR', `${file}: tensor ${shown} ${what}`, { file, tensor: shown });
+  };
+  if (shape.length !== stride.length || ![offset, ...shape, ...stride].every(natural)) {
+    refuse(`has the impossible shape [${shape}] and strides [${stride}]`);
   }
+  // Without the axes of length 0, which would heal any overflow.
+  if (!natural(shape.reduce((product, axis) => product * (axis || 1), 1)))
+    refuse(`has the impossible shape [${shape}]`);
   const elements = shape.reduce((product, axis) => product * axis, 1);
   const last = shape.reduce((sum, axis, i) => sum + (axis - 1) * stride[i]!, offset);
-  // More elements than the storage has: a view that repeats them, which no checkpoint needs.
-  if (elements > numel || (elements > 0 && !(last < numel))) {
-    refuse(`reaches to element ${last} of a storage of ${numel}, or repeats its elements`);
-  }
-  return { name, type, shape, stride, offset, storage };
+  if (elements > 0 && !(last < storage.numel)) refuse(`reaches to element ${last} of a storage of ${storage.numel}`);
+  return elements;
 }
 
 /** Whether the elements of a view lie one after another. Axes of length 1 may have any stride. */

@@ -24,11 +24,22 @@ interface Global {
   readonly name: string;
 }
 
+/** Apart from whole numbers: Python takes no 3.0 for a size. */
+interface Float {
+  readonly kind: 'float';
+  readonly value: number;
+}
+
+/** Attributes may be set on it, unlike on a plain dictionary. */
+class OrderedDict extends Map<Pickled, Pickled> {}
+
+/** A frozen list is a tuple. */
 export type Pickled =
   | null
   | boolean
   | number
   | string
+  | Float
   | readonly Pickled[]
   | Map<Pickled, Pickled>
   | Global
@@ -36,6 +47,8 @@ export type Pickled =
   | TensorRef;
 
 const STORAGE = /^torch (?:Float|Half|BFloat16|Double|Long|Int|Short|Char|Byte|Bool)Storage$/;
+/** Of those, the ones that gradients are taken of. */
+const FLOATING = /^(?:Float|Half|BFloat16|Double)Storage$/;
 /** What a pickle may name besides storages. Names only: nothing of Python is ever called. */
 const CALLABLE = new Set([
   'collections OrderedDict',
@@ -48,12 +61,20 @@ const LIMITS = { operations: 4_194_304, memo: 1_048_576, depth: 65_536, global: 
 const MARK: unique symbol = Symbol('mark');
 type Slot = Pickled | typeof MARK;
 
+export interface Unpickled {
+  readonly value: Pickled;
+  /** All that it names, whether or not the value still holds them: PyTorch would read them. */
+  readonly storages: ReadonlyMap<string, StorageRef>;
+  readonly tensors: readonly TensorRef[];
+}
+
 /**
  * The value of a pickle of protocol 2 as `torch.save` writes it, made of inert data. Opcodes and globals are allow-lists.
+ * Nothing is accepted that PyTorch's `weights_only` unpickler refuses (torch/_weights_only_unpickler.py, torch/_utils.py).
  * Throws `PYTORCH_PICKLE` (damaged, or an opcode outside of the list), `PYTORCH_GLOBAL` (a name outside of the list: the
  * file would run code in Python), `PYTORCH_LIMIT`.
  */
-export function unpickle(bytes: Uint8Array, file: string): Pickled {
+export function unpickle(bytes: Uint8Array, file: string): Unpickled {
   return new Unpickler(bytes, file).run();
 }
 
@@ -63,6 +84,8 @@ class Unpickler {
   readonly #file: string;
   readonly #stack: Slot[] = [];
   readonly #memo = new Map<number, Pickled>();
+  readonly #storages = new Map<string, StorageRef>();
+  readonly #tensors: TensorRef[] = [];
   #at = 0;
 
   constructor(bytes: Uint8Array, file: string) {
@@ -71,7 +94,7 @@ class Unpickler {
     this.#file = file;
   }
 
-  run(): Pickled {
+  run(): Unpickled {
     for (let operations = 0; ; operations++) {
       if (operations > LIMITS.operations || this.#stack.length > LIMITS.depth || this.#memo.size > LIMITS.memo) {
         throw new MambaError('PYTORCH_LIMIT', `${this.#file}: its pickle is larger than that of any checkpoint`, {
@@ -80,9 +103,9 @@ class Unpickler {
       }
       const op = this.#bytes[this.#take(1)]!;
       if (op === 0x2e /* STOP */) {
-        const result = this.#pop();
+        const value = this.#pop();
         if (this.#stack.length > 0 || this.#at !== this.#bytes.length) this.#fail('it goes on after its end');
-        return result;
+        return { value, storages: this.#storages, tensors: this.#tensors };
       }
       this.#execute(op);
     }
@@ -117,7 +140,7 @@ class Unpickler {
         stack.push(this.#long());
         return;
       case 0x47: // BINFLOAT
-        stack.push(this.#view.getFloat64(this.#take(8), false));
+        stack.push({ kind: 'float', value: this.#view.getFloat64(this.#take(8), false) });
         return;
       case 0x58: // BINUNICODE
         stack.push(this.#text(this.#view.getUint32(this.#take(4), true)));
@@ -126,18 +149,20 @@ class Unpickler {
         stack.push(new Map());
         return;
       case 0x5d: // EMPTY_LIST
-      case 0x29: // EMPTY_TUPLE
         stack.push([]);
         return;
+      case 0x29: // EMPTY_TUPLE
+        stack.push(Object.freeze([]));
+        return;
       case 0x74: // TUPLE
-        stack.push(this.#popToMark());
+        stack.push(Object.freeze(this.#popToMark()));
         return;
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: {
         const items: Pickled[] = [];
         for (let n = op - 0x84; n > 0; n--) items.unshift(this.#pop());
-        stack.push(items);
+        stack.push(Object.freeze(items));
         return;
       }
       case 0x71: // BINPUT
@@ -176,8 +201,9 @@ class Unpickler {
         stack.push(this.#storage(this.#pop()));
         return;
       case 0x62: // BUILD: attributes of an OrderedDict (`_metadata`), which say nothing of the weights
-        this.#pop();
-        if (!(this.#top() instanceof Map)) this.#fail('it sets attributes of something that is no dictionary');
+        if (!(this.#pop() instanceof Map) || !(this.#top() instanceof OrderedDict)) {
+          this.#fail('it sets attributes of something that is no OrderedDict');
+        }
         return;
       default:
         this.#fail(`it has the opcode 0x${op.toString(16)}, which checkpoints do not need`);
@@ -247,7 +273,7 @@ class Unpickler {
 
   #extend(items: readonly Pickled[]): void {
     const list = this.#top();
-    if (!Array.isArray(list)) this.#fail('it appends to what is no list');
+    if (!Array.isArray(list) || Object.isFrozen(list)) this.#fail('it appends to what is no list');
     // One by one: a spread of many is a call with many arguments.
     for (const item of items) (list as Pickled[]).push(item);
   }
@@ -255,7 +281,12 @@ class Unpickler {
   #setItems(items: readonly Pickled[]): void {
     const map = this.#top();
     if (!(map instanceof Map) || items.length % 2 !== 0) this.#fail('it sets items of what is no dictionary');
-    for (let i = 0; i < items.length; i += 2) (map as Map<Pickled, Pickled>).set(items[i]!, items[i + 1]!);
+    for (let i = 0; i < items.length; i += 2) {
+      const key = items[i] as Pickled;
+      if (typeof key === 'object' && key !== null)
+        this.#fail('a key of a dictionary in it is neither a text nor a number');
+      (map as Map<Pickled, Pickled>).set(key, items[i + 1]!);
+    }
   }
 
   #line(): string {
@@ -283,53 +314,65 @@ class Unpickler {
     if (!Array.isArray(args) || !isKind(callee, 'global') || !CALLABLE.has(callee.name)) {
       this.#fail('it calls what cannot be called');
     }
-    const list = args as readonly Pickled[];
-    switch ((callee as Global).name) {
+    this.#stack.push(this.#call((callee as Global).name, args as readonly Pickled[]));
+  }
+
+  #call(name: string, args: readonly Pickled[]): Pickled {
+    switch (name) {
       case 'collections OrderedDict':
-        if (list.length > 0) this.#fail('an OrderedDict in it does not begin empty');
-        this.#stack.push(new Map());
-        return;
+        return args.length === 0 ? new OrderedDict() : this.#fail('an OrderedDict in it does not begin empty');
       case 'torch Size':
-        this.#stack.push(this.#numbers(list[0]));
-        return;
-      case 'torch._utils _rebuild_parameter':
-        if (!isKind(list[0], 'tensor')) this.#fail('a parameter in it is no tensor');
-        this.#stack.push(list[0] as TensorRef);
-        return;
+        return args.length === 1
+          ? Object.freeze(this.#numbers(args[0]))
+          : this.#fail('a shape in it is not made of one list');
+      case 'torch._utils _rebuild_parameter': {
+        const [tensor, gradient, hooks] = args;
+        if (args.length !== 3 || !isTensor(tensor)) return this.#fail('a parameter in it is no tensor');
+        this.#checkGradient(tensor.storage, gradient, hooks);
+        return tensor;
+      }
       default: {
-        const [storage, offset, shape, stride] = list;
-        if (!isKind(storage, 'storage') || typeof offset !== 'number') this.#fail('a tensor in it has no storage');
-        this.#stack.push({
-          kind: 'tensor',
-          storage: storage as StorageRef,
-          offset: offset as number,
-          shape: this.#numbers(shape),
-          stride: this.#numbers(stride),
-        });
+        // A seventh argument could change the signs of all values.
+        const [storage, offset, shape, stride, gradient, hooks] = args;
+        if (args.length !== 6 || !isKind(storage, 'storage') || typeof offset !== 'number') {
+          return this.#fail('a tensor in it has no storage, or more than checkpoints need');
+        }
+        this.#checkGradient(storage, gradient, hooks);
+        const numbers = { shape: this.#numbers(shape), stride: this.#numbers(stride) };
+        const tensor: TensorRef = { kind: 'tensor', storage, offset, ...numbers };
+        this.#tensors.push(tensor);
+        return tensor;
       }
     }
+  }
+
+  #checkGradient({ type }: StorageRef, required: Pickled | undefined, hooks: Pickled | undefined): void {
+    const fine = required === false || (required === true && FLOATING.test(type));
+    if (!fine || !(hooks instanceof Map)) this.#fail('a tensor in it has no gradient as PyTorch knows it');
   }
 
   #numbers(value: Pickled | undefined): number[] {
     // The length first: one long list, recalled for each of many tensors, would be copied as often.
     const fine = Array.isArray(value) && value.length <= LIMITS.rank && value.every((each) => typeof each === 'number');
-    if (!fine) this.#fail(`a shape in it is no list of at most ${LIMITS.rank} numbers`);
+    if (!fine) this.#fail(`a shape in it is no list of at most ${LIMITS.rank} whole numbers`);
     return [...(value as number[])];
   }
 
   /** `('storage', type, key, device, numel)`. */
   #storage(id: Pickled): StorageRef {
-    const [word, type, key, , numel] = Array.isArray(id) ? (id as readonly Pickled[]) : [];
+    const fields = Array.isArray(id) && Object.isFrozen(id) && id.length === 5 ? (id as readonly Pickled[]) : [];
+    const [word, type, key, device, numel] = fields;
     const named = isKind(type, 'global') && STORAGE.test(type.name);
-    if (word !== 'storage' || !named || typeof key !== 'string' || typeof numel !== 'number') {
-      this.#fail('a storage in it is not described');
+    const fine = word === 'storage' && named && typeof key === 'string' && typeof device === 'string';
+    if (!fine || typeof numel !== 'number') return this.#fail('a storage in it is not described');
+    const found = { kind: 'storage', type: type.name.slice('torch '.length), key, numel } as const;
+    const before = this.#storages.get(key);
+    if (before && (before.type !== found.type || before.numel !== numel)) {
+      // PyTorch would take the first description for both.
+      this.#fail(`the storage ${shownName(key)} in it is described in two ways`);
     }
-    return {
-      kind: 'storage',
-      type: (type as Global).name.slice('torch '.length),
-      key: key as string,
-      numel: numel as number,
-    };
+    this.#storages.set(key, found);
+    return found;
   }
 }
 

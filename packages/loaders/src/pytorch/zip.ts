@@ -51,6 +51,10 @@ export async function openZip(source: ByteSource, signal?: AbortSignal): Promise
     if ((flags & 1) !== 0 || method !== 0) {
       fail(`${shownName(name)} in it is ${flags & 1 ? 'encrypted' : 'compressed'}; PyTorch stores files as they are`);
     }
+    // For a folder, which the attributes of DOS tell, PyTorch reads nothing and leaves the tensor as the memory was.
+    if (view.getUint16(at + 34, true) !== 0 || (view.getUint32(at + 38, true) & 0x10) !== 0) {
+      fail(`${shownName(name)} in it is a folder, or in another volume`);
+    }
     const sizes = {
       packed: view.getUint32(at + 20, true),
       bytes: view.getUint32(at + 24, true),
@@ -58,8 +62,10 @@ export async function openZip(source: ByteSource, signal?: AbortSignal): Promise
     };
     widen(view, at + 46 + nameLength, extraLength, sizes, fail);
     if (sizes.packed !== sizes.bytes) fail(`${shownName(name)} in it has two sizes`);
-    if (names.has(name)) fail(`it holds two files called ${shownName(name)}`);
-    names.add(name);
+    // PyTorch looks for names without regard to case.
+    const folded = name.toLowerCase();
+    if (names.has(folded)) fail(`it holds two files called ${shownName(name)}`);
+    names.add(folded);
     entries.push({ name, nameLength, header: sizes.header, bytes: sizes.bytes, crc: view.getUint32(at + 16, true) });
     at = next;
   }
@@ -124,6 +130,10 @@ async function findDirectory(
       const end64 = viewOf(await source.read(place, END64, { signal }));
       if (end64.getUint32(0, true) !== 0x06064b50) fail('its zip64 end record is damaged');
       count = wide(end64, 32, fail);
+      const volumes = [locator.getUint32(4, true), end64.getUint32(16, true), end64.getUint32(20, true)];
+      if (volumes.some((n) => n !== 0) || locator.getUint32(16, true) !== 1 || wide(end64, 24, fail) !== count) {
+        fail('it is one of several volumes');
+      }
       size = wide(end64, 40, fail);
       offset = wide(end64, 48, fail);
     }
