@@ -1,5 +1,4 @@
 import { memorySource } from '../../packages/loaders/src/byte-source.ts';
-import { DEQUANTIZE } from '../../packages/loaders/src/gguf/dequantize.ts';
 import { openGguf } from '../../packages/loaders/src/gguf/file.ts';
 import { parseGgufHeader } from '../../packages/loaders/src/gguf/header.ts';
 import { GGML_TYPES, GGUF_LIMITS } from '../../packages/loaders/src/gguf/types.ts';
@@ -18,6 +17,7 @@ import {
   U32,
   U64,
 } from '../../packages/loaders/test/gguf-writer.ts';
+import { DEQUANTIZE } from '../../packages/tensor/src/dequantize.ts';
 import type { Target } from '../fuzz.ts';
 import type { Random } from '../random.ts';
 

@@ -1,8 +1,8 @@
+import { DEQUANTIZE } from '@mamba-ts/tensor';
 import { expect, test } from 'vitest';
 import { fuzz, verdict } from '../../../fuzz/fuzz.ts';
 import { gguf } from '../../../fuzz/targets/gguf.ts';
 import { truncate } from '../../../fuzz/truncate.ts';
-import { DEQUANTIZE } from '../src/gguf/dequantize.ts';
 import { memorySource, openGguf } from '../src/index.ts';
 
 // More of them, in threads: node fuzz/run.ts gguf
