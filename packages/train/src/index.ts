@@ -2,8 +2,17 @@ export { AdamW, type AdamWOptions, decays, type Moments } from './adamw.ts';
 export { backpropagate, type LossOfPass } from './backpropagate.ts';
 export { type Batch, NO_TARGET } from './batch.ts';
 export { clipScale, globalNorm } from './clip.ts';
+export {
+  type BatchShape,
+  drawBatch,
+  fileTokens,
+  memoryTokens,
+  type TokenSource,
+  tokenRange,
+} from './data.ts';
 export { updateAverage } from './ema.ts';
 export { initialParameters } from './initial.ts';
 export { type Parameter, type ParameterValues, readParameters, TrainableModel } from './model.ts';
 export { type ScheduleOptions, schedule } from './schedule.ts';
 export { Tape, type TapeOptions } from './tape.ts';
+export { type StepReport, Trainer, type TrainingOptions } from './trainer.ts';

@@ -1,0 +1,227 @@
+import type { CheckpointSource, TensorToWrite } from '@mamba-ts/loaders';
+import { decodeToF32, MambaError, type Slot } from '@mamba-ts/tensor';
+import { AdamW, type AdamWOptions } from './adamw.ts';
+import { backpropagate } from './backpropagate.ts';
+import { clipScale, globalNorm } from './clip.ts';
+import { type BatchShape, documents, drawBatch, type TokenSource } from './data.ts';
+import { updateAverage } from './ema.ts';
+import type { TrainableModel } from './model.ts';
+import { type ScheduleOptions, schedule } from './schedule.ts';
+import { Tape } from './tape.ts';
+
+/** How to train. */
+export interface TrainingOptions extends BatchShape, Omit<ScheduleOptions, 'steps'> {
+  /** Everything random in the run is a function of it. */
+  readonly seed: number;
+  /** The learning rate at its peak. */
+  readonly rate: number;
+  /** Passes whose gradients are added up for one step; 1 unless told otherwise. */
+  readonly accumulate?: number;
+  /** Gradients are scaled down to this global norm; 1 unless told otherwise. */
+  readonly maxNorm?: number;
+  /** Share of each residual branch that is dropped; none unless told otherwise. */
+  readonly dropout?: number;
+  /** Keeps a moving average of the weights, which `evaluate` takes; none unless told otherwise. */
+  readonly averageDecay?: number;
+  readonly adamw?: AdamWOptions;
+}
+
+/** What one step tells. */
+export interface StepReport {
+  /** Of the run, from 1. */
+  readonly step: number;
+  /** Mean over the tokens of the step, with dropout. */
+  readonly nats_per_token: number;
+  /** Of all gradients, before clipping. */
+  readonly gradient_norm: number;
+  readonly rate: number;
+  readonly tokens: number;
+}
+
+/** Dropout draws with a key of its own. */
+const DROPOUT_KEY = 1;
+
+/**
+ * A training run: batches, gradients, AdamW. Its state is the parameters, the moments, the average and the number of the
+ * step, all of which `tensors` gives and `restore` takes: a run that goes on from them gives the same bits as one that
+ * was never interrupted.
+ */
+export class Trainer {
+  readonly model: TrainableModel;
+  readonly #data: TokenSource;
+  readonly #options: TrainingOptions;
+  readonly #optimizer: AdamW;
+  readonly #average: ReadonlyMap<string, Float32Array> | null;
+  readonly #slots: readonly Slot[];
+  #rateOf: (step: number) => number;
+
+  /** `steps`: of the whole run, for the schedule; null while it is not known: then no step may lie beyond the warm-up. */
+  constructor(model: TrainableModel, data: TokenSource, steps: number | null, options: TrainingOptions) {
+    this.model = model;
+    this.#data = data;
+    this.#options = options;
+    this.#optimizer = new AdamW(
+      [...model.parameters.values()].map(({ spec }) => spec),
+      options.adamw,
+    );
+    this.#average =
+      options.averageDecay === undefined
+        ? null
+        : new Map([...model.parameters].map(([name, { values }]) => [name, values.slice()]));
+    const { state } = model.definition;
+    this.#slots = Array.from({ length: options.sequences }, () => {
+      const slot = model.backend.createSlot(state.length, state.caches);
+      model.backend.reserveRows(slot, options.length);
+      return slot;
+    });
+    this.#rateOf = (step) => {
+      if (step <= options.warmup) return step / options.warmup;
+      throw new MambaError('ARGUMENT', `step ${step} lies beyond the warm-up, but the steps of the run are not known`);
+    };
+    if (steps !== null) this.planFor(steps);
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#optimizer.step;
+  }
+
+  /** Says how many steps the run will have, which the learning rate depends on. Throws `ARGUMENT` for too few. */
+  planFor(steps: number): void {
+    this.#rateOf = schedule({ ...this.#options, steps });
+  }
+
+  /** One step. Throws `TRAIN_DATA`, `TRAIN_DIVERGED` for a loss that is no number, and the signal's reason. */
+  async advance(signal?: AbortSignal): Promise<StepReport> {
+    const { accumulate = 1, maxNorm = 1, dropout = 0, averageDecay, sequences, length, seed } = this.#options;
+    const { model } = this;
+    const tokens = accumulate * sequences * length;
+    model.zeroGradients();
+    let nats = 0;
+    for (let i = 0; i < accumulate; i++) {
+      signal?.throwIfAborted();
+      const pass = this.step * accumulate + i;
+      const batch = await drawBatch(this.#data, this.#options, seed, pass, this.#slots, signal);
+      const mask = dropout > 0 ? { rate: dropout, seed: seed + DROPOUT_KEY, step: pass } : undefined;
+      nats += (await backpropagate(model, batch, 1 / tokens, { dropout: mask })).nats;
+    }
+    signal?.throwIfAborted();
+    if (!Number.isFinite(nats)) {
+      throw new MambaError('TRAIN_DIVERGED', `the loss of step ${this.step + 1} is ${nats}: lower the learning rate`);
+    }
+    const gradients = new Map<string, Float32Array>();
+    for (const name of model.parameters.keys()) gradients.set(name, await model.gradient(name));
+    const norm = globalNorm(gradients.values());
+    const rate = this.#options.rate * this.#rateOf(this.step + 1);
+    // From here to the end nothing waits: a step is whole or has not begun.
+    for (const [name, { values }] of model.parameters) {
+      this.#optimizer.update(name, values, gradients.get(name)!, rate, clipScale(norm, maxNorm));
+      model.update(name);
+      if (this.#average) updateAverage(this.#average.get(name)!, values, averageDecay!);
+    }
+    this.#optimizer.step++;
+    return { step: this.step, nats_per_token: nats / tokens, gradient_norm: norm, rate, tokens };
+  }
+
+  /**
+   * Nats per token of a text without dropout, from the moving average of the weights where there is one: the text is cut
+   * into pieces of `length` tokens, each from a fresh state, and every token but the first is scored.
+   */
+  async evaluate(text: TokenSource, length = 512, signal?: AbortSignal): Promise<number> {
+    const { model } = this;
+    const { backend } = model;
+    const slot = backend.createSlot(model.definition.state.length, model.definition.state.caches);
+    backend.reserveRows(slot, length);
+    let nats = 0;
+    this.#exchangeAverage();
+    try {
+      for (let start = 0; start < text.length - 1; start += length) {
+        signal?.throwIfAborted();
+        const piece = await text.read(start, Math.min(start + length + 1, text.length), signal);
+        const ids = piece.slice(0, -1);
+        const tape = new Tape(backend);
+        const segments = documents(ids, 0, this.#options.separator, slot);
+        const losses = model.losses(tape, { ids, targets: piece.slice(1), segments });
+        nats += (await backend.read(tape.value(losses))).reduce((sum, value) => sum + value, 0);
+        tape.dispose();
+        backend.endStep();
+      }
+    } finally {
+      this.#exchangeAverage();
+      backend.freeSlot(slot);
+    }
+    return nats / (text.length - 1);
+  }
+
+  /** The weights of the model for a file, by canonical name: the average where there is one. */
+  weights(): TensorToWrite[] {
+    return [...this.model.parameters].map(([name, { spec, values }]) => ({
+      name,
+      dtype: 'f32',
+      shape: spec.shape,
+      data: bytesOf(this.#average?.get(name) ?? values),
+    }));
+  }
+
+  /** All that the run remembers but its step, as tensors: `weights.NAME`, `first.NAME`, `second.NAME`, `average.NAME`. */
+  tensors(): TensorToWrite[] {
+    return [...this.#remembered()].map(([name, { shape, values }]) => ({
+      name,
+      dtype: 'f32',
+      shape,
+      data: bytesOf(values),
+    }));
+  }
+
+  /** Goes on from what `tensors` gave after step `step`. Throws `MISSING_TENSOR` or `TENSOR_SHAPE` for another run's. */
+  async restore(step: number, saved: CheckpointSource): Promise<void> {
+    for (const [name, { values }] of this.#remembered()) {
+      const entry = saved.entries.get(name);
+      if (!entry || entry.byteLength !== values.byteLength || entry.dtype !== 'f32') {
+        throw new MambaError(
+          entry ? 'TENSOR_SHAPE' : 'MISSING_TENSOR',
+          `the saved run does not fit this one: tensor "${name}" is ${entry ? 'of another shape' : 'missing'}. Resume with ` +
+            'the options that it was begun with',
+          { tensor: name },
+        );
+      }
+      let at = 0;
+      for await (const piece of saved.read(name)) {
+        const part = decodeToF32(piece, 'f32');
+        values.set(part, at);
+        at += part.length;
+      }
+    }
+    for (const name of this.model.parameters.keys()) this.model.update(name);
+    this.#optimizer.step = step;
+  }
+
+  /** Gives the states' memory back; the model stays. */
+  dispose(): void {
+    for (const slot of this.#slots) this.model.backend.freeSlot(slot);
+  }
+
+  *#remembered(): Iterable<[string, { readonly shape: readonly number[]; readonly values: Float32Array }]> {
+    for (const [name, { spec, values }] of this.model.parameters) {
+      const { shape } = spec;
+      const { first, second } = this.#optimizer.moments.get(name)!;
+      yield [`weights.${name}`, { shape, values }];
+      yield [`first.${name}`, { shape, values: first }];
+      yield [`second.${name}`, { shape, values: second }];
+      if (this.#average) yield [`average.${name}`, { shape, values: this.#average.get(name)! }];
+    }
+  }
+
+  /** Exchanges the weights for their average; a second time, back. */
+  #exchangeAverage(): void {
+    if (!this.#average) return;
+    for (const [name, average] of this.#average) {
+      const { values } = this.model.parameters.get(name)!;
+      for (let i = 0; i < values.length; i++) [values[i], average[i]] = [average[i]!, values[i]!];
+      this.model.update(name);
+    }
+  }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
