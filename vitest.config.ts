@@ -33,6 +33,8 @@ export default defineConfig({
                   'Cross-Origin-Embedder-Policy': 'require-corp',
                 },
               },
+              // Found only when a worker starts, it would reload the page in the middle of a test.
+              optimizeDeps: { include: ['mamba-ts > @mamba-ts/tokenizer > @huggingface/jinja'] },
               test: {
                 name: 'chromium',
                 include: ['packages/*/{src,test}/**/*.test.ts'],

@@ -1,6 +1,6 @@
 import { defineConfig } from 'tsdown';
 
-const noExternal = [/^@mamba-ts\//, 'mamba-ts', 'commander', '@huggingface/tokenizers'];
+const noExternal = [/^@mamba-ts\//, 'mamba-ts', 'commander', '@huggingface/jinja'];
 
 export default defineConfig([
   {
@@ -9,6 +9,7 @@ export default defineConfig([
     entry: {
       cli: 'src/cli.ts',
       worker: '../../packages/mamba-ts/src/node/worker.ts',
+      'chat/node-worker': '../../packages/tokenizer/src/chat/node-worker.ts',
       'llama-cpp-child': 'src/suite/llama-cpp-child.ts',
       'limits-worker': 'src/suite/limits-worker.ts',
     },
@@ -20,6 +21,13 @@ export default defineConfig([
     external: ['@mamba-ts/model-shakespeare'],
     noExternal,
     inlineOnly: false,
+    // In source a worker's address ends in .ts; beside the bundle it ends in .js.
+    plugins: [
+      {
+        name: 'worker-address',
+        transform: (code: string) => code.replace(/new URL\('(\.[^']*worker)\.ts'/g, "new URL('$1.js'"),
+      },
+    ],
     // The bundled kernels look for ../wasm beside the folder they lie in.
     copy: [{ from: '../../packages/kernels/wasm/*.wasm', to: 'wasm' }],
   },

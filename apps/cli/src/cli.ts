@@ -48,8 +48,11 @@ writing(program.command('run'), [])
   .action(async (prompt, options) => (await import('./commands/run.ts')).run(prompt, options));
 
 writing(program.command('chat'), ['\n\n'])
-  .description('write a text together with the model, line by line; takes lines back, forks, saves')
+  .description('talk to the model by its chat template, else write a text with it; takes lines back, forks, saves')
   .option('--load <file>', 'go on with a saved conversation, with its settings unless others are given')
+  .option('--template <file>', "a Jinja chat template in place of the model's own")
+  .option('--no-template', 'no chat template: lines join the text as they are')
+  .option('--system <text>', 'what the conversation begins with, where the template has a place for it')
   .addOption(backend())
   .addOption(json())
   .action(async (options, command: Command) =>

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cli, json, mamba } from './mamba.ts';
 
@@ -290,4 +291,71 @@ test('50 kills at random points while it saves: the file holds one of the conver
   await Promise.all([0, 1, 2, 3, 4].map(lane));
   // Both kinds are found, so the kills fell between and into saves.
   for (const times of seen) expect(times).toBeGreaterThan(0);
+});
+
+describe('mamba chat with a chat template', () => {
+  const TEMPLATE =
+    "{% for m in messages %}{% if m.role == 'oracle' %}{{ raise_exception('no oracles') }}{% endif %}" +
+    "{{ m.role|upper }}:\n{{ m.content|trim }}\n\n{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:\n' }}{% endif %}";
+  const source = fileURLToPath(new URL('../../../packages/model-shakespeare/shakespeare-mamba', import.meta.url));
+  const templated = async (name: string, template: unknown): Promise<string> => {
+    const model = join(folder, name);
+    await cp(source, model, { recursive: true });
+    await writeFile(
+      join(model, 'tokenizer_config.json'),
+      JSON.stringify({ chat_template: template, eos_token: '<end>' }),
+    );
+    return model;
+  };
+  const promptsOf = (result: Record<string, unknown>): string[] => turnsOf(result).map(({ prompt }) => prompt);
+
+  test("the model's own words the lines; the text that was read stays, and undo, retry and fork work on it", async () => {
+    const model = await templated('own', TEMPLATE);
+    const result = await chat(['Speak.', 'More.'], [...SEED, '--model', model, '--max-tokens', '8']);
+    expect(promptsOf(result)).toEqual(['USER:\nSpeak.\n\nASSISTANT:\n', '\n\nUSER:\nMore.\n\nASSISTANT:\n']);
+    expect(turnsOf(result).map((turn) => turn.stop_reason)).toEqual(['length', 'length']);
+    const again = await chat(
+      ['Speak.', 'No.', '/undo', '/fork b', 'More.'],
+      [...SEED, '--model', model, '--max-tokens', '8'],
+    );
+    expect(again.ids).toEqual(result.ids);
+    const { stderr } = await mamba(['chat', ...SEED, '--model', model]);
+    expect(stderr).toMatch(/^own answers by its chat template: each line you type is a message\./);
+  });
+
+  test('--system, --template, --no-template, --stop', async () => {
+    const model = await templated('flags', TEMPLATE);
+    const run = (...more: string[]) => chat(['Hi'], [...SEED, '--model', model, '--max-tokens', '8', ...more]);
+    expect(promptsOf(await run('--system', 'Be brief.'))[0]).toBe('SYSTEM:\nBe brief.\n\nUSER:\nHi\n\nASSISTANT:\n');
+    expect(promptsOf(await run('--no-template'))).toEqual(['Hi\n']);
+    const file = join(folder, 'mine.jinja');
+    await writeFile(
+      file,
+      '<{{ messages[-1].content }}>{% if messages|length > 1 %}{{ messages[1].content }}{% endif %}{{ eos_token }}',
+    );
+    expect(promptsOf(await run('--template', file))).toEqual(['<Hi><end>']);
+    expect(promptsOf(await chat(['Hi'], [...SEED, '--template', file]))).toEqual(['<Hi>']);
+    const usage = await mamba(['chat', '--no-template', '--model', model, '--system', 'x']);
+    expect([usage.code, usage.stderr]).toEqual([2, expect.stringContaining('--system needs a chat template')]);
+  });
+
+  test('a template that is broken, refuses or never ends is told, and the conversation goes on', async () => {
+    const cases: [string, unknown, RegExp][] = [
+      ['broken', '{% if %}', /chat template: .* Use another template/],
+      ['none', 7, /tokenizer_config\.json: chat_template should be a text/],
+      ['refusing', "{{ raise_exception('Not today') }}", /chat template: Not today\. Write/],
+      [
+        'endless',
+        '{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}',
+        /after 250 ms|ended/,
+      ],
+    ];
+    for (const [name, template, message] of cases) {
+      const model = await templated(name, template);
+      const { code, stderr } = await mamba(['chat', ...SEED, '--model', model], 'Hi\n/stats\n');
+      expect(code, name).toBe(1);
+      expect(stderr).toMatch(message);
+      expect(stderr).toMatch(/"main" of "main": 0 turns/);
+    }
+  });
 });

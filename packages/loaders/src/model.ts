@@ -13,6 +13,8 @@ import { type CheckpointSource, safetensorsWeights } from './weights.ts';
 /** Most bytes of the small files. */
 export const CONFIG_BYTES: number = 1 << 20;
 const TOKENIZER_BYTES = 64 << 20;
+/** It lists added tokens. */
+const TOKENIZER_CONFIG_BYTES = 16 << 20;
 
 /** A model as its files give it: described, checked, its weights not yet read. */
 export interface OpenedModel {
@@ -24,6 +26,10 @@ export interface OpenedModel {
   readonly generationConfig?: unknown;
   /** The bytes of tokenizer.json, where there is one. */
   readonly tokenizerJson?: Uint8Array;
+  /** The bytes of tokenizer_config.json, where there is one: it may hold a chat template. */
+  readonly tokenizerConfig?: Uint8Array;
+  /** The bytes of chat_template.jinja, where there is one. */
+  readonly chatTemplate?: Uint8Array;
   /** The metadata of a GGUF file with a tokenizer (`tokenizer.ggml.*`). */
   readonly tokenizerGguf?: ReadonlyMap<string, GgufValue>;
   /** Its tensors, under the names of the file. */
@@ -34,12 +40,14 @@ export interface OpenedModel {
 
 /**
  * Opens a model folder in Hugging Face layout: config.json, model.safetensors or model.safetensors.index.json with its
- * shards (else pytorch_model.bin or its index), and where they exist tokenizer.json and generation_config.json. Or a GGUF file, which is a whole model: by
+ * shards (else pytorch_model.bin or its index), and where they exist tokenizer.json (with
+ * tokenizer_config.json and chat_template.jinja) and generation_config.json. Or a GGUF file, which is a whole model: by
  * itself, as the only one of a folder without config.json, or by its name, `file`, in any folder (with all parts where it
  * is split). Headers are read and checked, weights are not.
  *
  * Throws `MODEL_FILE` where a file is missing (with what the folder holds and the remedy), `CONFIG_SIZE` and `CONFIG_JSON`
- * (config.json over 1 MiB, or not an object), `GENERATION_CONFIG_SIZE` and `_JSON`, `TOKENIZER_SIZE` (over 64 MiB), and
+ * (config.json over 1 MiB, or not an object), `GENERATION_CONFIG_SIZE` and `_JSON`, `TOKENIZER_SIZE` (over 64 MiB; 16 MiB and
+ * 1 MiB for the two beside it), and
  * what `openSafetensors`, `openShards`, `openPytorch` and `openGgufFile` throw.
  */
 export async function openModel(
@@ -73,13 +81,17 @@ export async function openModel(
   const weights = await openWeights(folder, optional, files, signal);
   const generation = await optional('generation_config.json');
   const tokenizer = await optional('tokenizer.json');
+  const tokenizerConfig = tokenizer && (await optional('tokenizer_config.json'));
+  const chatTemplate = tokenizer && (await optional('chat_template.jinja'));
   return {
     name: folder.name,
     config,
     ...(generation && {
       generationConfig: await readJsonObject(generation, 'GENERATION_CONFIG', CONFIG_BYTES, signal),
     }),
-    ...(tokenizer && { tokenizerJson: await readTokenizer(tokenizer, signal) }),
+    ...(tokenizer && { tokenizerJson: await readTokenizer(tokenizer, TOKENIZER_BYTES, signal) }),
+    ...(tokenizerConfig && { tokenizerConfig: await readTokenizer(tokenizerConfig, TOKENIZER_CONFIG_BYTES, signal) }),
+    ...(chatTemplate && { chatTemplate: await readTokenizer(chatTemplate, CONFIG_BYTES, signal) }),
     weights,
     files,
   };
@@ -131,9 +143,9 @@ async function loneGguf(folder: ModelFolder): Promise<string | undefined> {
   );
 }
 
-async function readTokenizer(source: ByteSource, signal?: AbortSignal): Promise<Uint8Array> {
+async function readTokenizer(source: ByteSource, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array> {
   try {
-    return await readWhole(source, TOKENIZER_BYTES, signal);
+    return await readWhole(source, maxBytes, signal);
   } catch (error) {
     if (!isMambaError(error, 'FILE_SIZE')) throw error;
     throw new MambaError('TOKENIZER_SIZE', error.message, error.details, { cause: error });

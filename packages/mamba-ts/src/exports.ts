@@ -3,7 +3,7 @@ export type { InspectOptions, InspectReport } from '@mamba-ts/lab';
 export type { LanguageModel, State } from '@mamba-ts/layers';
 export { supportedModelTypes } from '@mamba-ts/layers';
 export { type BackendDescription, isMambaError, MambaError, type MemoryUse } from '@mamba-ts/tensor';
-export { Tokenizer } from '@mamba-ts/tokenizer';
+export { type ChatMessage, type ChatTemplate, Tokenizer } from '@mamba-ts/tokenizer';
 export { backendNames, createBackend } from './backends.ts';
 export { LocalModel, loadLocalModel, tokenizerOf } from './local-model.ts';
 export type * from './session/types.ts';

@@ -3,13 +3,22 @@ import { type InspectOptions, type InspectReport, inspect } from '@mamba-ts/lab'
 import { type ConfigJson, findArchitecture, type LoadedLanguageModel, loadLanguageModel } from '@mamba-ts/layers';
 import type { OpenedModel } from '@mamba-ts/loaders';
 import { type Backend, MambaError, type MemoryUse } from '@mamba-ts/tensor';
-import { Tokenizer } from '@mamba-ts/tokenizer';
+import {
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatTemplateFiles,
+  readChatTemplate,
+  renderChatTemplate,
+  Tokenizer,
+} from '@mamba-ts/tokenizer';
 import { createBackend } from './backends.ts';
 import { DEFAULT_TEMPERATURE, randomSeed } from './defaults.ts';
 import { drain } from './drain.ts';
+import { encodePrompt } from './encode-prompt.ts';
 import { createSession, loadSession } from './session/open.ts';
 import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 import type {
+  ChatOptions,
   GenerateOptions,
   GenerationResult,
   LoadOptions,
@@ -26,12 +35,20 @@ export class LocalModel implements MambaModel {
   /** The model underneath, for those who want states and logits. */
   readonly languageModel: LoadedLanguageModel;
   readonly #tokenizer: Tokenizer | null;
+  readonly #chatFiles: ChatTemplateFiles;
   readonly #backend: Backend;
 
-  constructor(info: ModelInfo, model: LoadedLanguageModel, tokenizer: Tokenizer | null, backend: Backend) {
+  constructor(
+    info: ModelInfo,
+    model: LoadedLanguageModel,
+    tokenizer: Tokenizer | null,
+    chatFiles: ChatTemplateFiles,
+    backend: Backend,
+  ) {
     this.info = info;
     this.languageModel = model;
     this.#tokenizer = tokenizer;
+    this.#chatFiles = chatFiles;
     this.#backend = backend;
   }
 
@@ -46,7 +63,7 @@ export class LocalModel implements MambaModel {
   async *stream(prompt: string | readonly number[], options: GenerateOptions = {}): TextStream {
     const { onProgress, ...rest } = options;
     const seed = options.seed ?? randomSeed();
-    const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : prompt;
+    const ids = typeof prompt === 'string' ? encodePrompt(this.tokenizer, prompt) : prompt;
     const pieces = generateText(
       this.languageModel,
       ids,
@@ -91,6 +108,25 @@ export class LocalModel implements MambaModel {
     return inspect(this.languageModel, ids, { name: this.info.name, texts }, options);
   }
 
+  /** The model's own chat template, null where it has none. Throws `CHAT_TEMPLATE` where what its files hold is none. */
+  chatTemplate(): ChatTemplate | null {
+    return readChatTemplate(this.#chatFiles);
+  }
+
+  /** As {@link MambaModel.renderChat}. */
+  async renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
+    const { template, ...rest } = options;
+    const own = this.chatTemplate();
+    const source = template ?? own?.source;
+    if (source === undefined) {
+      throw new MambaError(
+        'NO_CHAT_TEMPLATE',
+        `${this.info.name} has no chat template: pass one as \`template\`, or a text instead of messages`,
+      );
+    }
+    return renderChatTemplate({ source, specialTokens: own?.specialTokens ?? {} }, messages, rest);
+  }
+
   /** As {@link MambaModel.tokenize}. */
   async tokenize(text: string): Promise<number[]> {
     return this.tokenizer.encode(text);
@@ -117,6 +153,19 @@ export function tokenizerOf(opened: OpenedModel): Tokenizer | null {
   return opened.tokenizerGguf ? Tokenizer.fromGguf(opened.tokenizerGguf) : null;
 }
 
+function chatFilesOf({ tokenizerConfig, chatTemplate, tokenizerGguf }: OpenedModel): ChatTemplateFiles {
+  return { tokenizerConfig, jinja: chatTemplate, gguf: tokenizerGguf };
+}
+
+/** A template that cannot be read does not stop the model: who asks for it is told. */
+function hasChatTemplate(files: ChatTemplateFiles): boolean {
+  try {
+    return readChatTemplate(files) !== null;
+  } catch {
+    return true;
+  }
+}
+
 /** Loads an opened checkpoint into this thread. */
 export async function loadLocalModel(opened: OpenedModel, options: LoadOptions = {}): Promise<LocalModel> {
   const started = performance.now();
@@ -129,17 +178,19 @@ export async function loadLocalModel(opened: OpenedModel, options: LoadOptions =
       onProgress: onProgress && ((done, total) => onProgress({ phase: 'weights', done, total })),
     });
     const tokenizer = tokenizerOf(opened);
+    const chatFiles = chatFilesOf(opened);
     const { modelType, ...summary } = model.summary();
     const info: ModelInfo = {
       name: opened.name,
       architecture: modelType,
       vocabSize: model.vocabSize,
       ...summary,
+      chatTemplate: hasChatTemplate(chatFiles),
       files: opened.files,
       backend: backend.describe(),
       loadMs: performance.now() - started,
     };
-    return new LocalModel(info, model, tokenizer, backend);
+    return new LocalModel(info, model, tokenizer, chatFiles, backend);
   } catch (error) {
     backend.dispose();
     throw error;

@@ -1,5 +1,6 @@
 import type { InspectOptions, InspectReport } from '@mamba-ts/lab';
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
+import type { ChatMessage } from '@mamba-ts/tokenizer';
 import { drain } from './drain.ts';
 import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
@@ -7,6 +8,7 @@ import type { Prompt, WireSource } from './serve-model.ts';
 import { type OpenedSession, RemoteSession } from './session/remote-session.ts';
 import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 import type {
+  ChatOptions,
   GenerateOptions,
   GenerationResult,
   LoadOptions,
@@ -81,6 +83,10 @@ class RemoteModel implements MambaModel {
       { text, options },
       { signal, onEvent: (share) => onProgress?.(share) },
     );
+  }
+
+  renderChat(messages: readonly ChatMessage[], { signal, ...options }: ChatOptions = {}): Promise<string> {
+    return this.#worker.client.call('renderChat', { messages, options }, { signal });
   }
 
   tokenize(text: string): Promise<number[]> {

@@ -1,9 +1,10 @@
 import type { InspectOptions } from '@mamba-ts/lab';
 import type { OpenedModel } from '@mamba-ts/loaders';
+import type { ChatMessage } from '@mamba-ts/tokenizer';
 import { type LocalModel, loadLocalModel } from './local-model.ts';
 import { type Port, serve } from './rpc.ts';
 import { sessionHandlers } from './session/serve-sessions.ts';
-import type { GenerateOptions, LoadOptions, Progress, ScoreOptions } from './types.ts';
+import type { ChatOptions, GenerateOptions, LoadOptions, Progress, ScoreOptions } from './types.ts';
 
 /** What crosses to the worker to open a checkpoint: anything that structured cloning can carry. */
 export type WireSource = string | readonly File[];
@@ -46,6 +47,8 @@ export function serveModel(port: Port, open: OpenSource): void {
     },
     inspect: ({ text, options }: { text: Prompt; options: InspectOptions }, emit, signal) =>
       model.inspect(text, { ...options, signal, onProgress: emit }),
+    renderChat: ({ messages, options }: { messages: readonly ChatMessage[]; options: ChatOptions }, _emit, signal) =>
+      model.renderChat(messages, { ...options, signal }),
     tokenize: (text: string) => model.tokenize(text),
     detokenize: (ids: readonly number[]) => model.detokenize(ids),
     memory: () => model.memory(),

@@ -1,5 +1,6 @@
 import type { InspectOptions, InspectReport } from '@mamba-ts/lab';
 import type { BackendDescription, MemoryUse } from '@mamba-ts/tensor';
+import type { ChatMessage, RenderChatOptions } from '@mamba-ts/tokenizer';
 import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 
 /** Which kernels run the model; `auto` takes the fastest that this machine can run. */
@@ -50,6 +51,8 @@ export interface ModelInfo {
   readonly flopsPerToken: number;
   /** Operations of the output matrix for one token. */
   readonly flopsHead: number;
+  /** Whether its files hold a template for conversations: see {@link MambaModel.renderChat}. */
+  readonly chatTemplate: boolean;
   /** What was read, with sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly size: number }[];
   /** What runs it. */
@@ -133,6 +136,12 @@ export interface ScoreResult {
   readonly nats: number;
 }
 
+/** How to render a conversation. */
+export interface ChatOptions extends RenderChatOptions {
+  /** A Jinja template in place of the model's own. */
+  readonly template?: string;
+}
+
 /** A model that is ready to run, in this thread or in a worker. */
 export interface MambaModel {
   /** What was loaded, from where, onto what. */
@@ -156,6 +165,12 @@ export interface MambaModel {
    * `INSPECT_NUMBERS`.
    */
   inspect(text: string | readonly number[], options?: InspectOptions): Promise<InspectReport>;
+  /**
+   * The text of a conversation as the model was taught to read it, by its own chat template; give it to `stream`,
+   * `generate` or a session. The template runs where it can be killed. Throws `NO_CHAT_TEMPLATE`, and the
+   * `CHAT_TEMPLATE*` errors of `renderChatTemplate` in `@mamba-ts/tokenizer`.
+   */
+  renderChat(messages: readonly ChatMessage[], options?: ChatOptions): Promise<string>;
   /** Token ids of a text. Throws `NO_TOKENIZER` where the folder has no tokenizer.json. */
   tokenize(text: string): Promise<number[]>;
   /** The text of token ids. Throws `NO_TOKENIZER`, and `TOKENIZER_ARGUMENT` for what cannot be an id. */

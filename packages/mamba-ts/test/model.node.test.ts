@@ -54,6 +54,18 @@ describe.each([true, false])('with worker: %s', (worker) => {
     expect(rows).toEqual([0, 1024 * ids.length]);
   });
 
+  test('renders conversations by a template, where it can be killed; this model has none of its own', async () => {
+    const messages = [{ role: 'user', content: 'Speak' }];
+    expect(model.info.chatTemplate).toBe(false);
+    const failure = await model.renderChat(messages).catch((error) => error);
+    expect(isMambaError(failure, 'NO_CHAT_TEMPLATE')).toBe(true);
+    expect(await model.renderChat(messages, { template: '{{ messages[0].content }}:' })).toBe('Speak:');
+    const template = '{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}';
+    const endless = await model.renderChat(messages, { template }).catch((error) => error);
+    expect(endless.code).toMatch(/^CHAT_TEMPLATE_(TIMEOUT|MEMORY)$/);
+    expect(isMambaError(endless)).toBe(true);
+  });
+
   test('looks inside, with progress and an abort; the report names each token of the text', async () => {
     const seen: number[] = [];
     const report = await model.inspect('Wherefore art\nthou?', { layer: 1, onProgress: (share) => seen.push(share) });

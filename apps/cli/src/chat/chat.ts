@@ -5,6 +5,7 @@ import { UsageError } from '../failure.ts';
 import { note, ProgressBar } from '../progress.ts';
 import { print, visible } from '../terminal.ts';
 import type { Interrupts } from './interrupts.ts';
+import type { TemplatedTurns } from './template.ts';
 
 const BRANCH_NAME = /^[\p{L}\p{N}_.-]{1,64}$/u;
 /** Far above any saved session, far below what would fill the memory. */
@@ -16,14 +17,17 @@ export class Chat {
   readonly #interrupts: Interrupts;
   /** Answers are not shown. */
   readonly #quiet: boolean;
+  /** Null: lines join the text as they are. */
+  readonly #template: TemplatedTurns | null;
   readonly #branches = new Map<string, Session>();
   #name = 'main';
   #last: SessionResult | null = null;
 
-  constructor(model: LocalModel, interrupts: Interrupts, quiet: boolean) {
+  constructor(model: LocalModel, interrupts: Interrupts, quiet: boolean, template: TemplatedTurns | null) {
     this.model = model;
     this.#interrupts = interrupts;
     this.#quiet = quiet;
+    this.#template = template;
   }
 
   get name(): string {
@@ -38,9 +42,21 @@ export class Chat {
     this.#branches.set(this.#name, await this.model.createSession({ settings }));
   }
 
-  /** `line` joins the text as a paragraph of its own, and the model goes on; an empty line only lets it go on. */
+  /**
+   * `line` joins the text as the template words it, else as a paragraph of its own, and the model goes on; an empty line
+   * only lets it go on.
+   */
   async say(line: string): Promise<void> {
     const { turns } = this.session;
+    const template = this.#template;
+    if (template !== null && line !== '') {
+      let words = '';
+      const whole = await this.#interrupts.during(async (signal) => {
+        words = await (turns.length === 0 ? template.first(line, signal) : template.next(line, signal));
+      });
+      if (whole) await this.#answer(words);
+      return;
+    }
     const text = turns.map(({ prompt, answer, rest }) => prompt + answer + rest).join('');
     const gap = text === '' || text.endsWith('\n\n') ? '' : text.endsWith('\n') ? '\n' : '\n\n';
     await this.#answer(line === '' ? '' : `${gap}${line}\n`);

@@ -1,15 +1,20 @@
 import { isMambaError } from '@mamba-ts/tensor';
-import type { SessionSettings } from 'mamba-ts';
+import type { LocalModel, SessionSettings } from 'mamba-ts';
 import { Chat } from '../chat/chat.ts';
 import { obey } from '../chat/commands.ts';
 import { Interrupts } from '../chat/interrupts.ts';
 import { openLines } from '../chat/lines.ts';
+import { TemplatedTurns } from '../chat/template.ts';
 import { failWith, interruptible, UsageError } from '../failure.ts';
-import { load, type ModelOptions, printJson } from '../model.ts';
+import { load, type ModelOptions, printJson, readText } from '../model.ts';
 import { note } from '../progress.ts';
 
 interface ChatOptions extends ModelOptions, SessionSettings {
   readonly load?: string;
+  /** A file with a chat template in place of the model's own; false: none. */
+  readonly template?: string | false;
+  /** What the conversation begins with, where there is a template. */
+  readonly system?: string;
   readonly json?: boolean;
 }
 
@@ -25,13 +30,18 @@ export async function chat(options: ChatOptions, given: (name: string) => boolea
   const model = await interruptible((signal) => load(options, signal));
   const interrupts = new Interrupts();
   try {
-    const chat = new Chat(model, interrupts, options.json ?? false);
-    if (options.load === undefined) await chat.begin(settings);
+    const template = await templateOf(model, options);
+    const chat = new Chat(model, interrupts, options.json ?? false, template);
+    // The end of a paragraph ends nothing where the template says who speaks.
+    const stops = template !== null && !given('stop') ? { stop: [] } : {};
+    if (options.load === undefined) await chat.begin({ ...settings, ...stops });
     else await chat.load(options.load, settings);
     const example = options.model === undefined ? ' Name a speaker, such as ROMEO: or JULIET:, to hear them.' : '';
     note(
-      `${model.info.name} continues a text: each line you type joins it, and the model writes on to the end of the ` +
-        `paragraph.${example} /help lists the commands.`,
+      template !== null
+        ? `${model.info.name} answers by its chat template: each line you type is a message. /help lists the commands.`
+        : `${model.info.name} continues a text: each line you type joins it, and the model writes on to the end of the ` +
+            `paragraph.${example} /help lists the commands.`,
     );
     await converse(chat, interrupts);
     if (options.json) await report(chat);
@@ -41,6 +51,18 @@ export async function chat(options: ChatOptions, given: (name: string) => boolea
     // A terminal or pipe that stays open must not keep the program alive.
     process.stdin.destroy();
   }
+}
+
+/** The template that was asked for, else the model's own, else none. */
+async function templateOf(model: LocalModel, { template, system }: ChatOptions): Promise<TemplatedTurns | null> {
+  const source = typeof template === 'string' ? await interruptible((signal) => readText(template, signal)) : null;
+  if (template === false || (source === null && !model.info.chatTemplate)) {
+    if (system === undefined) return null;
+    throw new UsageError(
+      '--system needs a chat template: the model has none (or --no-template was given); --template FILE',
+    );
+  }
+  return new TemplatedTurns(model, source, system);
 }
 
 /** Line after line until the last, or /exit. */

@@ -3,6 +3,7 @@ import type { LanguageModel, State } from '@mamba-ts/layers';
 import { MambaError } from '@mamba-ts/tensor';
 import type { Tokenizer } from '@mamba-ts/tokenizer';
 import { drain } from '../drain.ts';
+import { encodePrompt } from '../encode-prompt.ts';
 import type { GenerateOptions } from '../types.ts';
 import { encodeSession, type TurnWithIds } from './file.ts';
 import type { ReadingOptions, Session, SessionResult, SessionStats, SessionStream, Turn } from './types.ts';
@@ -246,7 +247,10 @@ export class LocalSession implements Session {
   /** Its own tokens for each text; those that begin a text stand before the first one only. */
   #encode(text: string): Int32Array {
     const continues = this.#turns.length > 0;
-    return Int32Array.from(this.#family.tokenizer.encode(text, { addSpecialTokens: !continues, continues }));
+    const { tokenizer } = this.#family;
+    return Int32Array.from(
+      continues ? tokenizer.encode(text, { addSpecialTokens: false, continues }) : encodePrompt(tokenizer, text),
+    );
   }
 
   #ids(): Int32Array {
