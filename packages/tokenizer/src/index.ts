@@ -1,5 +1,4 @@
-import { type RenderChatOptions, renderWithin, type TemplateWorker } from './chat/budget.ts';
-import type { RenderAnswer } from './chat/render.ts';
+import { type RenderAnswer, type RenderChatOptions, renderWithin, type TemplateWorker } from './chat/budget.ts';
 import type { ChatMessage, ChatTemplate } from './chat/template.ts';
 
 export * from './exports.ts';

@@ -1,7 +1,12 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type RenderChatOptions, renderWithin, TEMPLATE_HEAP_MB, type TemplateWorker } from './chat/budget.ts';
-import type { RenderAnswer } from './chat/render.ts';
+import {
+  type RenderAnswer,
+  type RenderChatOptions,
+  renderWithin,
+  TEMPLATE_HEAP_MB,
+  type TemplateWorker,
+} from './chat/budget.ts';
 import type { ChatMessage, ChatTemplate } from './chat/template.ts';
 
 export * from './exports.ts';

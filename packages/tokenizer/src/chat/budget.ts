@@ -1,5 +1,4 @@
-import { TokenizerError } from '../errors.ts';
-import type { RenderAnswer, RenderRequest } from './render.ts';
+import { TokenizerError, type TokenizerErrorCode } from '../errors.ts';
 import { type ChatMessage, type ChatTemplate, MAX_TEMPLATE } from './template.ts';
 
 /** How to render a conversation. */
@@ -13,6 +12,18 @@ export interface RenderChatOptions {
   /** Milliseconds that the template may run; 250 unless told otherwise. */
   readonly budgetMs?: number;
 }
+
+// What crosses is declared here, so that only the worker itself reaches for the library.
+
+/** What a worker is given. */
+export interface RenderRequest {
+  readonly source: string;
+  /** JSON: special tokens, messages and whatever else the template may read. */
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** What it answers. */
+export type RenderAnswer = { readonly text: string } | { readonly code: TokenizerErrorCode; readonly message: string };
 
 /** A worker that renders one template, and can be killed while it does. */
 export interface TemplateWorker {

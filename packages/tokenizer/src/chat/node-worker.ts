@@ -1,5 +1,6 @@
 // Node's worker: a process that renders one template.
-import { type RenderRequest, render } from './render.ts';
+import type { RenderRequest } from './budget.ts';
+import { render } from './render.ts';
 
 process.on('message', (request) => process.send!(render(request as RenderRequest)));
 process.on('disconnect', () => process.exit());

@@ -1,18 +1,8 @@
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
-import type { TokenizerErrorCode } from '../errors.ts';
+import type { RenderAnswer, RenderRequest } from './budget.ts';
 
 // Runs in a worker that is killed when it takes too long (see budget.ts). What is bounded here besides keeps a template
 // from taking much memory at once, which nobody could stop in time in a browser.
-
-/** What a worker is given. */
-export interface RenderRequest {
-  readonly source: string;
-  /** JSON: special tokens, messages and whatever else the template may read. */
-  readonly variables: Readonly<Record<string, unknown>>;
-}
-
-/** What it answers. */
-export type RenderAnswer = { readonly text: string } | { readonly code: TokenizerErrorCode; readonly message: string };
 
 /** Code units of the longest text that a template may make, on its way or in the end. */
 const MAX_TEXT = 2 ** 24;
