@@ -123,6 +123,21 @@ describe('Trainer', () => {
     trainer.model.backend.dispose();
   });
 
+  test('no two passes read the same pieces', async () => {
+    const starts: number[] = [];
+    const watched: TokenSource = {
+      ...training,
+      read: (start, end) => {
+        starts.push(start);
+        return training.read(start, end);
+      },
+    };
+    const trainer = new Trainer(await trainable(), watched, 4, { ...OPTIONS, accumulate: 2 });
+    while (trainer.step < 4) await trainer.advance();
+    expect(starts).toHaveLength(16);
+    expect(new Set(starts).size).toBeGreaterThan(12);
+  });
+
   test('saved, restored into a new run and gone on with: the bits of a run that was never interrupted', async () => {
     const options = { ...OPTIONS, dropout: 0.2, accumulate: 2, averageDecay: 0.9 };
     const whole = new Trainer(await trainable(), training, 12, options);
