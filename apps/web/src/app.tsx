@@ -3,7 +3,7 @@ import type { FunctionComponent } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { DropTarget } from './components/drop-target.tsx';
 import { Header } from './components/header.tsx';
-import { openEmbedded } from './model.ts';
+import { openFirst } from './model.ts';
 import { HeadToHead } from './pages/compare/head-to-head.tsx';
 import { Inside } from './pages/inside/inside.tsx';
 import { Playground } from './pages/playground/playground.tsx';
@@ -21,7 +21,7 @@ addEventListener('hashchange', () => {
 });
 
 export function App() {
-  useEffect(() => void openEmbedded(), []);
+  useEffect(() => void openFirst(), []);
   const current = pages.find(({ hash }) => hash === route.value) ?? pages[0]!;
   const Page = current.page;
   return (

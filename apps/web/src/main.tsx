@@ -2,6 +2,7 @@ import { render } from 'preact';
 import { App } from './app.tsx';
 import './styles/base.css';
 import './styles/controls.css';
+import './styles/open-model.css';
 import './styles/inside.css';
 import './styles/playground.css';
 import './styles/compare.css';

@@ -1,26 +1,44 @@
 import { signal } from '@preact/signals';
-import { fromPretrained, isMambaError, type MambaModel, type ModelSource, type Progress } from 'mamba-ts';
-
-/** What the page has to say of an error. */
-export interface Problem {
-  readonly title: string;
-  readonly message: string;
-  readonly remedy: string;
-}
+import { fromPretrained, type MambaModel, type ModelSource, type Progress } from 'mamba-ts';
+import { lastOpened, refreshKept, rememberOpened } from './kept-models.ts';
+import { explain, type Problem } from './problem.ts';
+import { Rate } from './rate.ts';
 
 export type ModelState =
-  | { readonly kind: 'loading'; readonly name: string; readonly progress: Progress | null }
+  | {
+      readonly kind: 'loading';
+      readonly name: string;
+      readonly progress: Progress | null;
+      /** Bytes per second of a download, once it is known. */
+      readonly rate: number | null;
+    }
   | { readonly kind: 'ready'; readonly name: string; readonly model: MambaModel }
+  /** The visitor ended it; what has come of a model to be kept is kept. */
+  | { readonly kind: 'stopped'; readonly name: string }
   | { readonly kind: 'failed'; readonly name: string; readonly problem: Problem };
 
 /** The one model of the page. */
-export const modelState = signal<ModelState>({ kind: 'loading', name: 'Shakespeare', progress: null });
+export const modelState = signal<ModelState>({ kind: 'loading', name: 'Shakespeare', progress: null, rate: null });
 
 let current = new AbortController();
+/** What the visitor asked for last, to try it again. */
+let asked: { readonly source: ModelSource; readonly name: string } | null = null;
 
 /** Loads the model that comes with the page. */
 export function openEmbedded(): Promise<void> {
   return open(new URL('models/shakespeare-mamba/', document.baseURI), 'Shakespeare');
+}
+
+/** Loads what ran when the page was left, where it is kept; else the model that comes with the page. */
+export async function openFirst(): Promise<void> {
+  await refreshKept();
+  const id = lastOpened();
+  return id === null ? openEmbedded() : openKept(id);
+}
+
+/** Loads a hub id or an address, which the browser is to keep. */
+export function openKept(id: string): Promise<void> {
+  return open({ keep: id }, id);
 }
 
 /** Loads a model instead of the one before, whose memory is given back first. A later call overtakes. */
@@ -28,45 +46,54 @@ export async function open(source: ModelSource, name: string): Promise<void> {
   current.abort();
   const controller = new AbortController();
   current = controller;
+  asked = { source, name };
   const before = modelState.peek();
-  modelState.value = { kind: 'loading', name, progress: null };
+  modelState.value = { kind: 'loading', name, progress: null, rate: null };
+  // Until it runs: a model that brings the tab down must not do so again at the next start.
+  rememberOpened(null);
+  const rate = new Rate();
+  let progress: Progress | null = null;
+  const show = (): void => {
+    if (current !== controller || !progress) return;
+    const perSecond = progress.phase === 'download' ? rate.add(progress.done, performance.now()) : null;
+    modelState.value = { kind: 'loading', name, progress, rate: perSecond };
+  };
+  // Where nothing comes nothing is told; the rate sinks all the same.
+  const ticking = setInterval(show, 500);
   try {
     if (before.kind === 'ready') await before.model.dispose();
     const model = await fromPretrained(source, {
       signal: controller.signal,
-      onProgress: (progress) => {
-        if (current === controller) modelState.value = { kind: 'loading', name, progress };
+      onProgress: (told) => {
+        progress = told;
+        show();
       },
     });
-    if (current === controller) modelState.value = { kind: 'ready', name, model };
-    else await model.dispose();
+    if (current === controller) {
+      modelState.value = { kind: 'ready', name: isKept(source) ? model.info.name : name, model };
+      if (isKept(source)) rememberOpened(source.keep);
+    } else await model.dispose();
   } catch (error) {
     if (current === controller) modelState.value = { kind: 'failed', name, problem: explain(error) };
+  } finally {
+    clearInterval(ticking);
   }
+  if (isKept(source)) await refreshKept();
 }
 
-/** What to do about an error, by its code; the message itself says what was expected and found. */
-const REMEDIES: Readonly<Record<string, string>> = {
-  FILE_MISSING: 'Choose the folder itself, with config.json, model.safetensors and tokenizer.json in it.',
-  MODEL_TYPE: 'Choose a checkpoint of one of the architectures named above.',
-  MISSING_TENSOR: 'config.json and the weights do not belong together: download the checkpoint again as a whole.',
-  TENSOR_SHAPE: 'config.json and the weights do not belong together: download the checkpoint again as a whole.',
-  INSPECT_TEXT: 'Change the text, then try again.',
-  INSPECT_NUMBERS: 'Download the checkpoint again as a whole.',
-  INSPECT_MODEL: 'Choose a Mamba or Mamba-2 checkpoint.',
-  NO_TOKENIZER: 'Add the tokenizer.json of this model to its folder.',
-  OUT_OF_MEMORY: 'Choose a smaller model, or close other tabs; a page can use 4 GiB at most.',
-  WASM_UNSUPPORTED: 'Use a current version of Chrome, Edge, Firefox or Safari.',
-  WORKER_DIED: 'Load the model again; if it happens again, the device may be out of memory.',
-  URL_FETCH: 'Check the connection, then try again.',
-};
-
-export function explain(error: unknown): Problem {
-  const message = error instanceof Error ? error.message : String(error);
-  const code = isMambaError(error) ? error.code : '';
-  return {
-    title: 'That did not work',
-    message,
-    remedy: REMEDIES[code] ?? 'Try again; the page goes on with the model that comes with it.',
-  };
+/** Ends the loading. */
+export function cancel(): void {
+  const state = modelState.peek();
+  if (state.kind !== 'loading') return;
+  current.abort();
+  current = new AbortController();
+  modelState.value = { kind: 'stopped', name: state.name };
 }
+
+/** Opens what was asked for last again: a download goes on where it ended. */
+export function tryAgain(): void {
+  if (asked) void open(asked.source, asked.name);
+}
+
+const isKept = (source: ModelSource): source is { readonly keep: string } =>
+  typeof source === 'object' && 'keep' in source;

@@ -1,7 +1,7 @@
 import { MambaError } from '@mamba-ts/tensor';
 import { type ByteSource, blobSource, memorySource } from './byte-source.ts';
 import { checkFileName } from './file-name.ts';
-import { type UrlOptions, urlSource } from './url.ts';
+import { type UrlOptions, type UrlSource, urlSource } from './url.ts';
 
 /** The files of a model, found by plain names: a directory, files chosen in a browser, or an address they lie under. */
 export interface ModelFolder {
@@ -11,6 +11,11 @@ export interface ModelFolder {
   open(path: string, signal?: AbortSignal): Promise<ByteSource>;
   /** The plain files it holds, sorted. Absent where a folder cannot tell (a URL). */
   list?(): Promise<string[]>;
+}
+
+/** One whose files lie behind URLs. */
+export interface UrlFolder extends ModelFolder {
+  open(path: string, signal?: AbortSignal): Promise<UrlSource>;
 }
 
 /** `FILE_MISSING` for a folder that knows what it holds. */
@@ -95,7 +100,7 @@ export function openFiles(files: Iterable<File>, name?: string): ModelFolder {
  * The files under a base URL, such as `https://example.org/models/mine/`, as a folder. A query (a signed token) is kept
  * for each file. It cannot be listed. Throws `URL_ADDRESS` where the address is not absolute, or neither http nor https.
  */
-export function openUrl(base: string | URL, options: UrlOptions = {}): ModelFolder {
+export function openUrl(base: string | URL, options: UrlOptions = {}): UrlFolder {
   const address = URL.canParse(String(base)) ? new URL(base) : null;
   if (!address || (address.protocol !== 'http:' && address.protocol !== 'https:')) {
     throw new MambaError(

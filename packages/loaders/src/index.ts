@@ -5,7 +5,7 @@ export {
   type ReadOptions,
 } from './byte-source.ts';
 export { checkFileName } from './file-name.ts';
-export { type ModelFolder, memoryFolder, openFiles, openUrl } from './folder.ts';
+export { type ModelFolder, memoryFolder, openFiles, openUrl, type UrlFolder } from './folder.ts';
 export { type GgufFile, openGguf, splitName } from './gguf/file.ts';
 export type { GgufTensor, GgufValue } from './gguf/header.ts';
 export { GGUF_LIMITS } from './gguf/types.ts';
@@ -38,6 +38,7 @@ export {
   opfsMedium,
 } from './storage/medium.ts';
 export { type ByteRange, PieceFile } from './storage/pieces.ts';
+export { type PullOptions, pullModel, storedId } from './storage/pull.ts';
 export { type ModelBeingStored, ModelStore, type StoredFileInfo, type StoredModel } from './storage/store.ts';
 export { type UrlOptions, type UrlSource, urlSource } from './url.ts';
 export { type CheckpointSource, type OtherEntry, renameSource, STAGING_BYTES, safetensorsWeights } from './weights.ts';

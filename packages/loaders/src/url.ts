@@ -22,6 +22,10 @@ export interface UrlOptions {
 export interface UrlSource extends ByteSource {
   /** `ranges`: each read is a request of its own. `download`: the server ignores ranges, the file was fetched whole. */
   readonly transfer: 'ranges' | 'download';
+  /** Where it came from, with the query. */
+  readonly url: string;
+  /** What the server names this version of the file by; null where it does not, or may not show it to this page. */
+  readonly etag: string | null;
 }
 
 const FLUSH = 8 << 20;
@@ -199,7 +203,7 @@ export async function urlSource(address: string | URL, options: UrlOptions = {})
   const first = await request(remote, 'bytes=0-0', options.signal);
   if (first.status === 416 && first.headers.get('content-range') === 'bytes */0') {
     await first.body?.cancel();
-    return { ...blobSource(new Blob([]), name), transfer: 'ranges' };
+    return { ...blobSource(new Blob([]), name), transfer: 'ranges', url, etag: first.headers.get('etag') };
   }
   await checkStatus(remote, first);
   if (/^text\/html\b/i.test(first.headers.get('content-type') ?? '') && !/\.html?$/i.test(name)) {
@@ -229,7 +233,8 @@ export async function urlSource(address: string | URL, options: UrlOptions = {})
     );
   }
   const whole = first.status === 200 ? first : await wholeFile(remote, options.signal);
-  return { ...blobSource(await download(remote, whole, options), name), transfer: 'download' };
+  const etag = whole.headers.get('etag');
+  return { ...blobSource(await download(remote, whole, options), name), transfer: 'download', url, etag };
 }
 
 /** The answer to a request without a range, for servers that hide or garble `Content-Range`. */
@@ -251,6 +256,8 @@ function rangedSource(remote: Remote, size: number, etag: string | null): UrlSou
     name: remote.name,
     size,
     transfer: 'ranges',
+    url: remote.url,
+    etag,
     async read(offset, length, options) {
       const out = prepareRead(source, offset, length, options);
       if (length === 0) return out;

@@ -1,9 +1,15 @@
 import { isGguf, type OpenedModel, openFiles, openModel, openUrl, splitName, urlSource } from '@mamba-ts/loaders';
-import type { WireSource } from './serve-model.ts';
+import { type KeptSource, openKept } from './kept-model.ts';
+import type { OpenOptions, WireSource } from './serve-model.ts';
 
-/** The address of a folder (where config.json and the weights lie) or of a GGUF file, or the files of a folder. */
-export async function openBrowserSource(source: WireSource, signal?: AbortSignal): Promise<OpenedModel> {
-  return typeof source === 'string' ? openAddress(source, signal) : openModel(openFiles(source), signal);
+/** What crosses to a browser's worker. */
+export type BrowserSource = WireSource | KeptSource;
+
+/** The address of a folder (where config.json and the weights lie) or of a GGUF file, files, or what is to be kept. */
+export async function openBrowserSource(source: BrowserSource, options: OpenOptions = {}): Promise<OpenedModel> {
+  if (typeof source === 'string') return openAddress(source, options.signal);
+  if ('keep' in source) return openKept(source.keep, options);
+  return openModel(openFiles(source), options.signal);
 }
 
 export async function openAddress(address: string, signal?: AbortSignal): Promise<OpenedModel> {

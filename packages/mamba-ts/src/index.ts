@@ -1,14 +1,22 @@
-import { openBrowserSource } from './browser-source.ts';
+import { isHubId } from '@mamba-ts/loaders';
+import { type BrowserSource, openBrowserSource } from './browser-source.ts';
 import { checkLoadOptions, wireSource } from './check-options.ts';
+import type { KeptSource } from './kept-model.ts';
 import { loadLocalModel } from './local-model.ts';
 import { loadRemoteModel } from './remote-model.ts';
 import type { LoadOptions, MambaModel } from './types.ts';
 import { clientOf } from './worker-client.ts';
 
+export { ModelStore, type StoredFileInfo, type StoredModel } from '@mamba-ts/loaders';
 export * from './exports.ts';
+export type { KeptSource };
 
-/** The address of a model folder, or the files of one (as an `<input webkitdirectory>` or a drop gives them). */
-export type ModelSource = string | URL | Iterable<File>;
+/**
+ * A hub id (`org/name`), the address of a model folder or of a GGUF file (relative ones begin with `./` or `/`), the files
+ * of a model (as an `<input>` or a drop gives them), or a hub id or an address to keep: `{ keep: '...' }`. What comes from
+ * the hub is always kept.
+ */
+export type ModelSource = string | URL | Iterable<File> | KeptSource;
 
 /**
  * Loads a model, in a worker unless told otherwise. Throws typed errors (`isMambaError`): `FILE_MISSING`, `MODEL_TYPE`,
@@ -16,8 +24,10 @@ export type ModelSource = string | URL | Iterable<File>;
  */
 export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
   checkLoadOptions(options);
-  const wire = wireSource(source, (given) => new URL(given, location.href).href);
-  if (options.worker === false) return loadLocalModel(await openBrowserSource(wire, options.signal), options);
+  const wire = browserSource(source);
+  // Only a page may ask, a worker not. Not waited for: a browser may ask the visitor, who may not answer.
+  if (typeof wire === 'object' && 'keep' in wire) navigator.storage?.persist?.().catch(() => {});
+  if (options.worker === false) return loadLocalModel(await openBrowserSource(wire, options), options);
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
   const client = clientOf(
     {
@@ -27,4 +37,13 @@ export async function fromPretrained(source: ModelSource, options: LoadOptions =
     (fail) => worker.addEventListener('error', ({ message }) => fail(new Error(message))),
   );
   return loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options);
+}
+
+function browserSource(source: ModelSource): BrowserSource {
+  const address = (given: string | URL): string => new URL(given, location.href).href;
+  if (typeof source === 'string' && isHubId(source)) return { keep: source };
+  if (typeof source === 'object' && source !== null && 'keep' in source) {
+    return { keep: isHubId(source.keep) ? source.keep : address(source.keep) };
+  }
+  return wireSource(source, address);
 }

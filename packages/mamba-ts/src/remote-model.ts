@@ -4,7 +4,7 @@ import type { ChatMessage } from '@mamba-ts/tokenizer';
 import { drain } from './drain.ts';
 import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
-import type { Prompt, WireSource } from './serve-model.ts';
+import type { Prompt } from './serve-model.ts';
 import { type OpenedSession, RemoteSession } from './session/remote-session.ts';
 import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 import type {
@@ -119,12 +119,8 @@ class RemoteModel implements MambaModel {
   }
 }
 
-/** Loads a checkpoint in `worker`; where that fails the worker is ended. */
-export async function loadRemoteModel(
-  worker: ModelWorker,
-  source: WireSource,
-  options: LoadOptions,
-): Promise<MambaModel> {
+/** Loads a checkpoint in `worker`, which knows what `source` means; where that fails the worker is ended. */
+export async function loadRemoteModel(worker: ModelWorker, source: unknown, options: LoadOptions): Promise<MambaModel> {
   const { onProgress, signal, backend } = options;
   try {
     const info = await worker.client.call<ModelInfo, Progress>(

@@ -9,19 +9,26 @@ import type { ChatOptions, GenerateOptions, LoadOptions, Progress, ScoreOptions 
 /** What crosses to the worker to open a checkpoint: anything that structured cloning can carry. */
 export type WireSource = string | readonly File[];
 
+/** How the opening of a checkpoint is told of and ended. */
+export interface OpenOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called while files are downloaded. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
 /** Opens a checkpoint where the worker runs. */
-export type OpenSource = (source: WireSource, signal?: AbortSignal) => Promise<OpenedModel>;
+export type OpenSource<Source> = (source: Source, options: OpenOptions) => Promise<OpenedModel>;
 
 export type Prompt = string | readonly number[];
 
 /** The worker's side: one model behind a port. */
-export function serveModel(port: Port, open: OpenSource): void {
+export function serveModel<Source>(port: Port, open: OpenSource<Source>): void {
   let model: LocalModel;
   serve(port, {
     ...sessionHandlers(() => model),
-    async load({ source, options }: { source: WireSource; options: LoadOptions }, emit, signal) {
+    async load({ source, options }: { source: Source; options: LoadOptions }, emit, signal) {
       const onProgress = (progress: Progress): void => emit(progress);
-      model = await loadLocalModel(await open(source, signal), { ...options, signal, onProgress });
+      model = await loadLocalModel(await open(source, { signal, onProgress }), { ...options, signal, onProgress });
       return model.info;
     },
     async generate({ prompt, options }: { prompt: Prompt; options: GenerateOptions }, emit, signal) {

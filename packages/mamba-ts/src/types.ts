@@ -8,9 +8,9 @@ export type BackendName = 'auto' | 'reference' | 'wasm-simd' | 'wasm-relaxed';
 
 /** How far a long call is, told to `onProgress`. */
 export interface Progress {
-  /** What is being read. */
-  readonly phase: 'weights' | 'prompt';
-  /** Bytes of weights, or tokens of the prompt. */
+  /** `wait`: somebody else downloads the same model, and it is waited for. */
+  readonly phase: 'wait' | 'download' | 'weights' | 'prompt';
+  /** Bytes that have come (in earlier attempts too), bytes of weights read, or tokens of the prompt. */
   readonly done: number;
   /** How many there will be, in the same unit. */
   readonly total: number;
@@ -24,7 +24,7 @@ export interface LoadOptions {
   readonly worker?: boolean;
   /** Ends the loading by throwing its reason. */
   readonly signal?: AbortSignal;
-  /** Called while the weights are read, with their bytes. */
+  /** Called while files are downloaded and while the weights are read, with their bytes. */
   readonly onProgress?: (progress: Progress) => void;
 }
 

@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { droppedFolder } from '../dropped-folder.ts';
-import { explain, modelState, open } from '../model.ts';
+import { modelState, open } from '../model.ts';
+import { explain } from '../problem.ts';
 
-/** The whole page: a model folder dropped anywhere is opened. */
+/** The whole page: a model dropped anywhere, as a folder or as files, is opened. */
 export function DropTarget({ children }: { readonly children: ComponentChildren }) {
   const over = useSignal(false);
   const drop = async (event: DragEvent): Promise<void> => {
@@ -33,7 +34,7 @@ export function DropTarget({ children }: { readonly children: ComponentChildren 
       {children}
       {over.value && (
         <div class="drop-here" aria-hidden="true">
-          <p>Drop the model folder to run it here</p>
+          <p>Drop a model’s folder or .gguf file to run it here</p>
         </div>
       )}
     </div>

@@ -1,4 +1,4 @@
-import type { Problem } from '../model.ts';
+import type { Problem } from '../problem.ts';
 
 interface ErrorNoteProps {
   readonly problem: Problem;

@@ -112,7 +112,6 @@ export class ModelStore {
       // The record first: a tab that dies in between leaves nothing that looks whole.
       await this.#medium.remove([key, RECORD]);
       await this.#medium.remove([key]);
-      return true;
     });
     if (done) return;
     throw new MambaError('STORAGE_BUSY', `${id} is being downloaded in another tab. Cancel it there, then remove it.`, {
@@ -121,38 +120,39 @@ export class ModelStore {
   }
 
   /**
-   * Stores a model, `work` bringing its bytes. What came earlier is kept where a file's size and version are as they were,
-   * and dropped where not. A second tab waits for the first (`onWait` says so) and finds its work done.
+   * Stores a model, `work` bringing its bytes; where all is there already it is not called. What came earlier is kept where
+   * a file's size and version are as they were, and dropped where not. A second tab waits for the first (`onWait` says so)
+   * and finds its work done.
    *
    * Throws `FILE_NAME`, `FILE_DUPLICATE`, `STORAGE_QUOTA` before anything is fetched that cannot be kept, and what `work`
    * throws; what has come by then stays.
    */
-  async store<T>(
+  async store(
     id: string,
     files: readonly StoredFileInfo[],
-    work: (model: ModelBeingStored) => Promise<T>,
+    work: (model: ModelBeingStored) => Promise<void>,
     options: { signal?: AbortSignal | undefined; onWait?: (() => void) | undefined } = {},
-  ): Promise<T> {
+  ): Promise<void> {
     const key = await keyOf(id);
     for (const { name } of files) checkFileName(name, id);
     if (new Set(files.map(({ name }) => name)).size < files.length) {
       throw new MambaError('FILE_DUPLICATE', `${id} names a file twice`, { id });
     }
-    return this.#exclusively(key, options, async () => {
+    await this.#exclusively(key, options, async () => {
       const before = await this.#record(key);
       const kept = new Map(before?.files.map((file, index) => [file.name, { file, index }]));
       const same = (file: StoredFileInfo, index: number): boolean => {
         const old = kept.get(file.name);
         return old?.index === index && old.file.size === file.size && old.file.version === file.version;
       };
+      if (before?.complete && before.files.length === files.length && files.every(same)) return;
       const record: ModelRecord = { version: 1, id, files, complete: false };
       // Pieces that would be taken for those of other files go before the record that names those.
       for (const [folder] of await this.#medium.list([key])) {
         const index = Number(folder);
         if (folder !== RECORD && !(files[index] && same(files[index], index))) await this.#medium.remove([key, folder]);
       }
-      const complete = before?.complete === true && before.files.length === files.length && files.every(same);
-      if (!complete) await this.#write(key, record);
+      await this.#write(key, record);
       const opened: PieceFile[] = [];
       for (const [index, { name, size }] of files.entries()) {
         opened.push(await PieceFile.open(this.#medium, [key, String(index)], name, size));
@@ -161,7 +161,7 @@ export class ModelStore {
       const available = await freeBytes(this.#browser.storage);
       if (available !== null && needed > available) throw quotaError(needed, available);
       try {
-        return await work({ files: opened, finish: () => this.#write(key, { ...record, complete: true }) });
+        await work({ files: opened, finish: () => this.#write(key, { ...record, complete: true }) });
       } finally {
         // After a full disk there is nothing to add; the first error is the one to tell.
         for (const file of opened) await file.flush().catch(() => {});
@@ -192,27 +192,25 @@ export class ModelStore {
     return this.#medium.put([key, RECORD], new TextEncoder().encode(JSON.stringify(record)));
   }
 
-  async #exclusively<T>(
+  async #exclusively(
     key: string,
     { signal, onWait }: { signal?: AbortSignal | undefined; onWait?: (() => void) | undefined },
-    run: () => Promise<T>,
-  ): Promise<T> {
+    run: () => Promise<void>,
+  ): Promise<void> {
     signal?.throwIfAborted();
-    const { locks } = this.#browser;
-    if (!locks) return run();
-    const free = await this.#ifFree(key, async () => ({ value: await run() }));
-    if (free) return free.value;
+    if (await this.#ifFree(key, run)) return;
     onWait?.();
-    return locks.request(lockName(key), signal ? { signal } : {}, run) as Promise<T>;
+    await this.#browser.locks!.request(lockName(key), signal ? { signal } : {}, run);
   }
 
-  /** Null, at once, where another tab is at it. */
-  async #ifFree<T>(key: string, run: () => Promise<T>): Promise<T | null> {
+  /** False, at once, where another tab is at it. Without locks (no browser) nobody else is. */
+  async #ifFree(key: string, run: () => Promise<void>): Promise<boolean> {
     const { locks } = this.#browser;
-    if (!locks) return run();
-    return locks.request(lockName(key), { ifAvailable: true }, async (lock) =>
-      lock ? run() : null,
-    ) as Promise<T | null>;
+    const whenGranted = async (lock: unknown): Promise<boolean> => {
+      if (lock) await run();
+      return lock !== null;
+    };
+    return locks ? locks.request(lockName(key), { ifAvailable: true }, whenGranted) : whenGranted(true);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { CompareReport } from '@mamba-ts/lab';
 import { type Signal, signal } from '@preact/signals';
-import { explain, type Problem } from '../../model.ts';
+import { explain, type Problem } from '../../problem.ts';
 import type { CompareMessage, CompareRequest } from './messages.ts';
 
 export type MeasurementState =

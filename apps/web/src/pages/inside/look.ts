@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import type { InspectReport, MambaModel } from 'mamba-ts';
-import { explain, type Problem } from '../../model.ts';
+import { explain, type Problem } from '../../problem.ts';
 
 export type LookState =
   | { readonly kind: 'idle' }

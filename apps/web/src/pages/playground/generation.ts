@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import type { GenerationResult, MambaModel } from 'mamba-ts';
-import { explain, type Problem } from '../../model.ts';
+import { explain, type Problem } from '../../problem.ts';
 import { prompt, seed, settings } from './settings.ts';
 
 /** A point of the chart: the mean over the tokens since the one before. */

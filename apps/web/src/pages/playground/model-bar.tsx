@@ -1,57 +1,86 @@
 import { bytesText } from '@mamba-ts/lab';
-import { useRef } from 'preact/hooks';
-import { modelState, open } from '../../model.ts';
-import { count } from '../../words.ts';
+import { useSignal } from '@preact/signals';
+import { OpenModel } from '../../components/open-model.tsx';
+import { cancel, type ModelState, modelState, openEmbedded, tryAgain } from '../../model.ts';
+import { count, timeLeft } from '../../words.ts';
+
+/** What a model that is not ready is doing. */
+function Facts({ state }: { readonly state: ModelState }) {
+  if (state.kind === 'ready') {
+    const { parameters, architecture, weightBytes, backend } = state.model.info;
+    return (
+      <p class="facts">
+        <span>{count(parameters)} parameters</span>
+        <span>{architecture}</span>
+        <span>{bytesText(weightBytes)} of weights</span>
+        <span>runs on {backend.name}</span>
+      </p>
+    );
+  }
+  if (state.kind === 'failed') return <p class="facts">could not be opened</p>;
+  if (state.kind === 'stopped') return <p class="facts">stopped; what has come of a download is kept</p>;
+  const { progress, rate } = state;
+  if (progress?.phase === 'wait') return <p class="facts">Another tab is downloading it; this one waits…</p>;
+  if (!progress) return <p class="facts">Opening…</p>;
+  const { phase, done, total } = progress;
+  return (
+    <p class="facts">
+      <span>
+        {phase === 'download' ? 'Downloading' : 'Loading'} {bytesText(done)} of {bytesText(total)}
+      </span>
+      {rate !== null && <span>{bytesText(rate)}/s</span>}
+      {rate !== null && rate > 0 && <span>{timeLeft((total - done) / rate)}</span>}
+    </p>
+  );
+}
 
 /** Which model runs, on what, and how to run another. */
 export function ModelBar() {
-  const input = useRef<HTMLInputElement>(null);
+  const opened = useSignal(false);
   const state = modelState.value;
-  const progress = state.kind === 'loading' ? state.progress : null;
+  const progress = state.kind === 'loading' && state.progress?.phase !== 'wait' ? state.progress : null;
   return (
     <section class="model" aria-label="Model">
-      <div class="model-what">
+      <div class="model-what" role={state.kind === 'ready' ? undefined : 'status'}>
         <h2>{state.name}</h2>
-        {state.kind === 'ready' && (
-          <p class="facts">
-            <span>{count(state.model.info.parameters)} parameters</span>
-            <span>{state.model.info.architecture}</span>
-            <span>{bytesText(state.model.info.weightBytes)} of weights</span>
-            <span>runs on {state.model.info.backend.name}</span>
-          </p>
-        )}
-        {state.kind === 'loading' && (
-          <p class="facts" role="status">
-            <span>{progress ? `Loading ${bytesText(progress.done)} of ${bytesText(progress.total)}` : 'Opening…'}</span>
-          </p>
-        )}
-        {state.kind === 'failed' && (
-          <p class="facts">
-            <span>could not be opened</span>
-          </p>
-        )}
+        <Facts state={state} />
       </div>
-      <button type="button" onClick={() => input.current?.click()}>
-        Open a model folder…
-      </button>
-      <input
-        ref={input}
-        type="file"
-        class="unseen"
-        tabIndex={-1}
-        aria-label="Model folder"
-        multiple
-        {...{ webkitdirectory: true }}
-        onChange={(event) => {
-          const files = [...(event.currentTarget.files ?? [])];
-          event.currentTarget.value = '';
-          if (files.length === 0) return;
-          void open(files, files[0]!.webkitRelativePath.split('/')[0] || files[0]!.name);
-        }}
-      />
+      <div class="model-actions">
+        {state.kind === 'loading' && (
+          <button type="button" onClick={cancel}>
+            Cancel
+          </button>
+        )}
+        {state.kind === 'stopped' && (
+          <>
+            <button type="button" onClick={tryAgain}>
+              Resume
+            </button>
+            <button type="button" onClick={() => void openEmbedded()}>
+              Back to Shakespeare
+            </button>
+          </>
+        )}
+        <button
+          type="button"
+          aria-expanded={opened.value}
+          aria-controls="open-model"
+          onClick={() => {
+            opened.value = !opened.value;
+          }}
+        >
+          {opened.value ? 'Close' : 'Open another model'}
+        </button>
+      </div>
       {state.kind === 'loading' && (
         <progress aria-label="Loading the model" {...(progress ? { value: progress.done, max: progress.total } : {})} />
       )}
+      <OpenModel
+        hidden={!opened.value}
+        onOpened={() => {
+          opened.value = false;
+        }}
+      />
     </section>
   );
 }
