@@ -31,8 +31,3 @@ export function renderChatTemplate(
 ): Promise<string> {
   return renderWithin(startWorker, template, messages, options);
 }
-export { TokenizerError, type TokenizerErrorCode } from './errors.ts';
-export type { GgufTokenizerFields } from './gguf.ts';
-export type { StreamingDecoder } from './streaming.ts';
-export { type DecodeOptions, type EncodeOptions, Tokenizer } from './tokenizer.ts';
-export { type TrainTokenizerOptions, trainTokenizer } from './train.ts';
