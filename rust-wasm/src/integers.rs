@@ -1,8 +1,10 @@
 //! Dot products of 8-bit weights and activations of 14 bits, exact in i32: the same on every machine and in every build.
 //!
-//! The relaxed dot product multiplies a signed byte by one of 7 bits. An activation is therefore kept as
-//! q + 8192 = 128 high + low, and the sum is 128 H + L - 8192 S, where S sums the weights alone: three dot products for
-//! 16 weights, fewer instructions than any way to widen weights to f32 takes. Without relaxed SIMD both go as i16.
+//! The relaxed dot product multiplies a signed byte by one of 7 bits, and an activation q goes as two of them. Where the
+//! weights have 7 bits, q = 256 high + low, signed bytes, and the sum is 256 H + L. Where the weights are the signed bytes,
+//! q + 8192 = 128 high + low, and the sum is 128 H + L - 8192 S, where S sums the weights alone. Two or three dot
+//! products for 16 weights are fewer instructions than any way to widen weights to f32 takes. Without relaxed SIMD both
+//! go as i16. `SIGNED` is whether the weights are signed bytes.
 
 /// Bytes that 4 activations take.
 pub const FOUR: usize = 8;
@@ -41,17 +43,24 @@ mod imp {
                 _ => Self(i16x8_shl(self.0, -places as u32)),
             }
         }
+        /// A constant that is loaded from memory, as [`F32x4::constant`] says.
         #[inline(always)]
-        pub fn mask(self, byte: u8) -> Self {
-            Self(v128_and(self.0, u8x16_splat(byte)))
+        pub fn constant(byte: &'static [u8; 16]) -> Self {
+            // SAFETY: a reference can be read.
+            Self(unsafe { core::ptr::read_volatile(byte as *const [u8; 16] as *const v128) })
+        }
+        #[inline(always)]
+        pub fn and(self, b: Self) -> Self {
+            Self(v128_and(self.0, b.0))
+        }
+        /// As [`I8x16::shift`], by places that are known as it runs.
+        #[inline(always)]
+        pub fn shift_right(self, places: u32) -> Self {
+            Self(u16x8_shr(self.0, places))
         }
         #[inline(always)]
         pub fn or(self, b: Self) -> Self {
             Self(v128_or(self.0, b.0))
-        }
-        #[inline(always)]
-        pub fn minus(self, byte: i8) -> Self {
-            Self(i8x16_sub(self.0, i8x16_splat(byte)))
         }
         /// Bytes 0 to 7 as numbers.
         #[inline(always)]
@@ -95,13 +104,18 @@ mod imp {
         /// # Safety
         /// `to` points to `FOUR` writable bytes.
         #[inline(always)]
-        pub unsafe fn store(x: F32x4, to: *mut u8) -> Sum {
+        pub unsafe fn store<const SIGNED: bool>(x: F32x4, to: *mut u8) -> Sum {
             // From 1.5 * 2^23 on, f32 are whole numbers, and these stand in the lowest bits.
             let whole = f32x4_add(x.0, f32x4_splat(12_582_912.0 + 8192.0));
             let q = v128_and(whole, i32x4_splat(0x3fff));
             #[cfg(target_feature = "relaxed-simd")]
             let packed = {
-                let (high, low) = (u32x4_shr(q, 7), v128_and(q, i32x4_splat(127)));
+                // Without the offset, high is rounded to nearest, so that low is a signed byte.
+                let (high, low) = if SIGNED {
+                    (u32x4_shr(q, 7), v128_and(q, i32x4_splat(127)))
+                } else {
+                    (i32x4_shr(i32x4_sub(q, i32x4_splat(8192 - 128)), 8), q)
+                };
                 i8x16_shuffle::<0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0>(high, low)
             };
             #[cfg(not(target_feature = "relaxed-simd"))]
@@ -167,22 +181,32 @@ mod imp {
         }
         #[cfg(target_feature = "relaxed-simd")]
         #[inline(always)]
-        pub fn add(self, w: I8x16, x: Four) -> Self {
+        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four, ones: I8x16) -> Self {
+            if !SIGNED {
+                return Self {
+                    a: i32x4_relaxed_dot_i8x16_i7x16_add(x.high, w.0, self.a),
+                    b: i32x4_relaxed_dot_i8x16_i7x16_add(x.low, w.0, self.b),
+                    ..self
+                };
+            }
             Self {
                 a: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, x.high, self.a),
                 b: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, x.low, self.b),
-                weights: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, i8x16_splat(1), self.weights),
+                weights: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, ones.0, self.weights),
             }
         }
         #[cfg(target_feature = "relaxed-simd")]
         #[inline(always)]
-        pub fn finish(self) -> F32x4 {
+        pub fn finish<const SIGNED: bool>(self) -> F32x4 {
+            if !SIGNED {
+                return F32x4(f32x4_convert_i32x4(i32x4_add(i32x4_shl(self.a, 8), self.b)));
+            }
             let sum = i32x4_add(i32x4_shl(self.a, 7), self.b);
             F32x4(f32x4_convert_i32x4(i32x4_sub(sum, i32x4_shl(self.weights, 13))))
         }
         #[cfg(not(target_feature = "relaxed-simd"))]
         #[inline(always)]
-        pub fn add(self, w: I8x16, x: Four) -> Self {
+        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four, _: I8x16) -> Self {
             Self {
                 a: i32x4_add(self.a, i32x4_dot_i16x8(i16x8_extend_low_i8x16(w.0), x.all)),
                 b: i32x4_add(self.b, i32x4_dot_i16x8(i16x8_extend_high_i8x16(w.0), x.all)),
@@ -190,7 +214,7 @@ mod imp {
         }
         #[cfg(not(target_feature = "relaxed-simd"))]
         #[inline(always)]
-        pub fn finish(self) -> F32x4 {
+        pub fn finish<const SIGNED: bool>(self) -> F32x4 {
             let even = i32x4_shuffle::<0, 2, 4, 6>(self.a, self.b);
             F32x4(f32x4_convert_i32x4(i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(self.a, self.b))))
         }
@@ -219,14 +243,17 @@ mod imp {
             let all = u128::from_le_bytes(self.0);
             Self(if places < 0 { all << -places } else { all >> places }.to_le_bytes())
         }
-        pub fn mask(self, byte: u8) -> Self {
-            Self(self.0.map(|b| b & byte))
+        pub fn constant(bytes: &'static [u8; 16]) -> Self {
+            Self(*bytes)
+        }
+        pub fn and(self, b: Self) -> Self {
+            Self(core::array::from_fn(|i| self.0[i] & b.0[i]))
+        }
+        pub fn shift_right(self, places: u32) -> Self {
+            self.shift(places as i32)
         }
         pub fn or(self, b: Self) -> Self {
             Self(core::array::from_fn(|i| self.0[i] | b.0[i]))
-        }
-        pub fn minus(self, byte: i8) -> Self {
-            Self(self.0.map(|b| b.wrapping_sub(byte as u8)))
         }
         fn four(self, at: impl Fn(usize) -> usize) -> F32x4 {
             F32x4(core::array::from_fn(|i| self.0[at(i)] as i8 as f32))
@@ -248,7 +275,7 @@ mod imp {
     impl Four {
         /// # Safety
         /// `to` points to `FOUR` writable bytes.
-        pub unsafe fn store(x: F32x4, to: *mut u8) -> Sum {
+        pub unsafe fn store<const SIGNED: bool>(x: F32x4, to: *mut u8) -> Sum {
             let q = x.0.map(|x| x.round_ties_even() as i16);
             (to as *mut [i16; 4]).write_unaligned(q);
             Sum(q.map(|q| q as i32 + 8192))
@@ -282,11 +309,11 @@ mod imp {
         pub fn zero() -> Self {
             Self([0; 4])
         }
-        pub fn add(self, w: I8x16, x: Four) -> Self {
+        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four, _: I8x16) -> Self {
             let dot = |o: usize| (0..4).map(|i| w.0[4 * o + i] as i8 as i32 * x.0[i] as i32).sum::<i32>();
             Self(core::array::from_fn(|o| self.0[o] + dot(o)))
         }
-        pub fn finish(self) -> F32x4 {
+        pub fn finish<const SIGNED: bool>(self) -> F32x4 {
             F32x4(self.0.map(|sum| sum as f32))
         }
     }

@@ -8,9 +8,10 @@
 
 use super::linear::{add_store, matrix_matrix, store_part, Shape};
 use crate::blocks::Blocks;
-use crate::integers::{Dots, Four, Sum, FOUR, LARGEST};
+use crate::integers::{Dots, Four, I8x16, Sum, FOUR, LARGEST};
 use crate::lanes::F32x4;
 use crate::PANEL;
+use core::mem::MaybeUninit;
 
 /// Activations that share a scale.
 const GROUP: usize = 32;
@@ -24,11 +25,17 @@ pub const TILE: usize = 512;
 /// As there.
 pub unsafe fn linear<B: Blocks>(x: *const f32, w: *const u8, bias: *const f32, y: *mut f32, shape: &Shape) {
     if shape.tokens == 1 && (0..shape.inputs).all(|i| (*x.add(i)).is_finite()) {
-        return matrix_vector::<B>(x, w, bias, y, shape.inputs, shape.outputs);
+        // Constants of a trait cannot be passed on as parameters yet.
+        return if B::SIGNED {
+            matrix_vector::<B, true>(x, w, bias, y, shape.inputs, shape.outputs)
+        } else {
+            matrix_vector::<B, false>(x, w, bias, y, shape.inputs, shape.outputs)
+        };
     }
+    let format = B::prepare();
     matrix_matrix::<TILE>(x, bias, y, shape, |o, i, width, tile| {
         for at in (0..width).step_by(B::INPUTS) {
-            dequantise::<B>(w.add(block_at::<B>(o, i + at, shape.inputs)), tile.add(at * PANEL));
+            dequantise(format, w.add(block_at::<B>(o, i + at, shape.inputs)), tile.add(at * PANEL));
         }
     });
 }
@@ -38,10 +45,11 @@ pub unsafe fn linear<B: Blocks>(x: *const f32, w: *const u8, bias: *const f32, y
 /// As [`crate::scalar::linear::embedding`].
 pub unsafe fn embedding<B: Blocks>(ids: *const u32, w: *const u8, y: *mut f32, tokens: usize, inputs: usize) {
     let mut tile = [0f32; TILE * PANEL];
+    let format = B::prepare();
     for t in 0..tokens {
         let id = *ids.add(t) as usize;
         for i in (0..inputs).step_by(B::INPUTS) {
-            dequantise::<B>(w.add(block_at::<B>(id, i, inputs)), tile.as_mut_ptr());
+            dequantise(format, w.add(block_at::<B>(id, i, inputs)), tile.as_mut_ptr());
             for k in 0..B::INPUTS {
                 *y.add(t * inputs + i + k) = tile[k * PANEL + id % PANEL];
             }
@@ -69,17 +77,20 @@ fn block_at<B: Blocks>(output: usize, input: usize, inputs: usize) -> usize {
 
 /// 8 outputs' blocks to `[INPUTS, 8]`.
 #[inline(always)]
-unsafe fn dequantise<B: Blocks>(block: *const u8, to: *mut f32) {
-    let factors = B::factors(block);
+unsafe fn dequantise<B: Blocks>(format: B, block: *const u8, to: *mut f32) {
+    let factors = format.factors(block);
     for group in 0..B::INPUTS / B::GROUP {
-        let scales = B::scales(block, factors, group);
+        let scales = format.scales(block, factors, group);
         for k in 0..B::GROUP / 4 {
-            let (lo, hi) = B::load(block, group, k);
-            let column = to.add((group * B::GROUP + 4 * k) * PANEL);
+            let step = group * B::GROUP / 4 + k;
+            let (lo, hi) = format.load(block, step - step % B::STRIDE, step % B::STRIDE);
+            let column = to.add(4 * step * PANEL);
             for (i, (lo, hi)) in lo.columns().into_iter().zip(hi.columns()).enumerate() {
+                let middle = F32x4::splat(B::MIDDLE);
+                let (lo, hi) = if B::MIDDLE > 0.0 { (lo.sub(middle), hi.sub(middle)) } else { (lo, hi) };
                 let (mut lo, mut hi) = (lo.mul(scales.factor.0), hi.mul(scales.factor.1));
-                if B::MINIMA {
-                    (lo, hi) = (lo.sub(scales.minimum.0), hi.sub(scales.minimum.1));
+                if let Some((min_lo, min_hi)) = scales.minimum {
+                    (lo, hi) = (lo.sub(min_lo), hi.sub(min_hi));
                 }
                 lo.store(column.add(i * PANEL));
                 hi.store(column.add(i * PANEL + 4));
@@ -88,16 +99,19 @@ unsafe fn dequantise<B: Blocks>(block: *const u8, to: *mut f32) {
     }
 }
 
+/// Inputs whose sums are kept at once. A multiple of every block.
+const SPAN: usize = 256;
+
 /// Activations as whole numbers: x = scale q.
 struct Rounded {
     q: [u8; INPUTS / 4 * FOUR],
     scale: [f32; INPUTS / GROUP],
-    /// Of a group's activations as rounded.
-    sum: [f32; INPUTS / GROUP],
+    /// Of the activations that share a scale of the weights, as rounded, times [`Blocks::MIDDLE`] where codes have one.
+    sum: [f32; INPUTS / 16],
 }
 
 impl Rounded {
-    unsafe fn round(&mut self, x: *const f32, inputs: usize) {
+    unsafe fn round<B: Blocks, const SIGNED: bool>(&mut self, x: *const f32, inputs: usize) {
         for group in 0..inputs / GROUP {
             let x = x.add(group * GROUP);
             let mut largest = F32x4::splat(0.0);
@@ -107,18 +121,22 @@ impl Rounded {
             let largest = largest.largest();
             // What is this small counts as nothing: its reciprocal would be infinite.
             let (scale, inverse) = if largest < 1e-30 { (0.0, 0.0) } else { (largest / LARGEST, LARGEST / largest) };
-            let mut sum = Sum::zero();
-            for k in 0..GROUP / 4 {
-                let scaled = F32x4::load(x.add(4 * k)).mul(F32x4::splat(inverse));
-                sum = sum.add(Four::store(scaled, self.q.as_mut_ptr().add((group * GROUP / 4 + k) * FOUR)));
-            }
             self.scale[group] = scale;
-            self.sum[group] = scale * (sum.total() - 8192 * GROUP as i32) as f32;
+            for part in 0..GROUP / B::GROUP {
+                let mut sum = Sum::zero();
+                for k in part * B::GROUP / 4..(part + 1) * B::GROUP / 4 {
+                    let scaled = F32x4::load(x.add(4 * k)).mul(F32x4::splat(inverse));
+                    let to = self.q.as_mut_ptr().add((group * GROUP / 4 + k) * FOUR);
+                    sum = sum.add(Four::store::<SIGNED>(scaled, to));
+                }
+                let times = if B::MIDDLE > 0.0 { scale * B::MIDDLE } else { scale };
+                self.sum[group * (GROUP / B::GROUP) + part] = times * (sum.total() - 8192 * B::GROUP as i32) as f32;
+            }
         }
     }
 }
 
-unsafe fn matrix_vector<B: Blocks>(
+unsafe fn matrix_vector<B: Blocks, const SIGNED: bool>(
     x: *const f32,
     w: *const u8,
     bias: *const f32,
@@ -126,13 +144,14 @@ unsafe fn matrix_vector<B: Blocks>(
     inputs: usize,
     outputs: usize,
 ) {
-    let mut rounded = core::mem::MaybeUninit::<Rounded>::uninit();
+    let (format, ones) = (B::prepare(), I8x16::constant(&[1; 16]));
+    let mut rounded = MaybeUninit::<Rounded>::uninit();
     let rounded = &mut *rounded.as_mut_ptr();
     for i0 in (0..inputs.max(1)).step_by(INPUTS) {
         let width = INPUTS.min(inputs - i0);
-        rounded.round(x.add(i0), width);
+        rounded.round::<B, SIGNED>(x.add(i0), width);
         for o in (0..outputs).step_by(PANEL) {
-            let (lo, hi) = panel_sum::<B>(w.add(block_at::<B>(o, i0, inputs)), rounded, width);
+            let (lo, hi) = panel_sum::<B, SIGNED>(format, ones, w.add(block_at::<B>(o, i0, inputs)), rounded, width);
             let start = match (i0, bias.is_null()) {
                 (0, true) => bias,
                 (0, false) => bias.add(o),
@@ -149,28 +168,60 @@ unsafe fn matrix_vector<B: Blocks>(
 
 /// 8 outputs over `width` inputs.
 #[inline(always)]
-unsafe fn panel_sum<B: Blocks>(w: *const u8, x: &Rounded, width: usize) -> (F32x4, F32x4) {
+unsafe fn panel_sum<B: Blocks, const SIGNED: bool>(
+    format: B,
+    ones: I8x16,
+    w: *const u8,
+    x: &Rounded,
+    width: usize,
+) -> (F32x4, F32x4) {
     let (mut lo, mut hi) = (F32x4::splat(0.0), F32x4::splat(0.0));
-    for b in 0..width / B::INPUTS {
-        let block = w.add(b * B::BYTES);
-        let factors = B::factors(block);
-        for group in 0..B::INPUTS / B::GROUP {
-            let at = b * B::INPUTS + group * B::GROUP;
+    // Hidden from the compiler, which would unroll the loop, compute one sum of products after the other, and keep 16
+    // vectors of weights until then.
+    let stride = core::hint::black_box(B::STRIDE);
+    for i0 in (0..width).step_by(SPAN) {
+        let span = SPAN.min(width - i0);
+        // All sums first, then what they are multiplied by: together they would not fit the registers.
+        let mut sums = [const { MaybeUninit::<(F32x4, F32x4)>::uninit() }; SPAN / 16];
+        for (group, sum) in sums.iter_mut().take(span / B::GROUP).enumerate() {
+            let i = i0 + group * B::GROUP;
+            let block = w.add(i / B::INPUTS * B::BYTES);
+            let mut q = x.q.as_ptr().add(i / 4 * FOUR);
             let (mut dots_lo, mut dots_hi) = (Dots::zero(), Dots::zero());
-            for k in 0..B::GROUP / 4 {
-                let four = Four::load(x.q.as_ptr().add((at / 4 + k) * FOUR));
-                let (w_lo, w_hi) = B::load(block, group, k);
-                dots_lo = dots_lo.add(w_lo, four);
-                dots_hi = dots_hi.add(w_hi, four);
+            let mut step = i % B::INPUTS / 4;
+            let mut done = 0;
+            while done < B::GROUP / 4 {
+                for k in 0..B::STRIDE {
+                    let four = Four::load(q.add(k * FOUR));
+                    let (w_lo, w_hi) = format.load(block, step, k);
+                    dots_lo = dots_lo.add::<SIGNED>(w_lo, four, ones);
+                    dots_hi = dots_hi.add::<SIGNED>(w_hi, four, ones);
+                }
+                q = q.add(B::STRIDE * FOUR);
+                step += B::STRIDE;
+                done += stride;
             }
-            let scales = B::scales(block, factors, group);
-            let scale = F32x4::load_splat(x.scale.as_ptr().add(at / GROUP));
-            lo = lo.add(dots_lo.finish().mul(scales.factor.0.mul(scale)));
-            hi = hi.add(dots_hi.finish().mul(scales.factor.1.mul(scale)));
-            if B::MINIMA {
-                let sum = F32x4::load_splat(x.sum.as_ptr().add(at / GROUP));
-                lo = lo.sub(scales.minimum.0.mul(sum));
-                hi = hi.sub(scales.minimum.1.mul(sum));
+            sum.write((dots_lo.finish::<SIGNED>(), dots_hi.finish::<SIGNED>()));
+        }
+        for i1 in (0..span).step_by(B::INPUTS) {
+            let block = w.add((i0 + i1) / B::INPUTS * B::BYTES);
+            let factors = format.factors(block);
+            for group in 0..B::INPUTS / B::GROUP {
+                let i = i0 + i1 + group * B::GROUP;
+                let (mut sum_lo, mut sum_hi) = sums.get_unchecked(i1 / B::GROUP + group).assume_init();
+                let scales = format.scales(block, factors, group);
+                let scale = F32x4::load_splat(x.scale.as_ptr().add(i / GROUP));
+                let shift = F32x4::load_splat(x.sum.as_ptr().add(i / B::GROUP));
+                (sum_lo, sum_hi) = (sum_lo.mul(scale), sum_hi.mul(scale));
+                if B::MIDDLE > 0.0 {
+                    (sum_lo, sum_hi) = (sum_lo.sub(shift), sum_hi.sub(shift));
+                }
+                lo = lo.add(sum_lo.mul(scales.factor.0));
+                hi = hi.add(sum_hi.mul(scales.factor.1));
+                if let Some((min_lo, min_hi)) = scales.minimum {
+                    lo = lo.sub(min_lo.mul(shift));
+                    hi = hi.sub(min_hi.mul(shift));
+                }
             }
         }
     }
