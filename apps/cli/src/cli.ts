@@ -135,6 +135,40 @@ program
   .addOption(json())
   .action(async (text, options) => (await import('./commands/inspect.ts')).inspectText(text, options));
 
+const dtypes = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'];
+
+program
+  .command('convert')
+  .description('write a checkpoint in another layout or type, with its config and tokenizer')
+  .argument('<in>', 'folder, GGUF file or http address of a checkpoint')
+  .argument('<out>', 'a GGUF file, or a new folder in Hugging Face layout')
+  .addOption(
+    new Option('--to <format>', 'what to write (default: gguf where <out> ends in .gguf)').choices([
+      'safetensors',
+      'gguf',
+    ]),
+  )
+  .addOption(
+    new Option('--dtype <dtype>', 'of the matrices; safetensors hold the first three (default: as they are)').choices(
+      dtypes,
+    ),
+  )
+  .addOption(json())
+  .action(async (from, to, options) => (await import('./commands/convert.ts')).convert(from, to, options));
+
+program
+  .command('quantize')
+  .description(
+    'convert to a GGUF file of a smaller type; q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M of llama.cpp',
+  )
+  .argument('<in>', 'folder, GGUF file or http address of a checkpoint')
+  .argument('<out>', 'the GGUF file to write')
+  .addOption(new Option('--dtype <dtype>', 'of the matrices').choices(dtypes).default('q4_k'))
+  .addOption(json())
+  .action(async (from, to, options) =>
+    (await import('./commands/convert.ts')).convert(from, to, { ...options, to: 'gguf' }),
+  );
+
 program
   .command('tokenize')
   .description('text to token ids')

@@ -26,6 +26,11 @@ export interface Architecture<Config = unknown> {
   parseConfig(json: ConfigJson): Config;
   /** The canonical (Hugging Face) name of a tensor, from any layout's. */
   canonicalName(name: string): string;
+  /**
+   * The config.json of the Hugging Face layout that says the same, with every field that matters in it. Absent where that
+   * layout does not have the architecture. Throws `CONFIG`, also for what that layout cannot say.
+   */
+  huggingFaceConfig?(json: ConfigJson): ConfigJson;
   /** Parameters, state and the function from ids to hidden states, for one configuration. */
   createModel(config: Config): ModelDefinition;
   /** Published sizes as config.json objects, for benchmarks with random weights. */

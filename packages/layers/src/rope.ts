@@ -15,12 +15,7 @@ const MAX_HEAD = 2 ** 14;
  * Source: transformers modeling_rope_utils.py.
  */
 export function ropeFrequencies(json: ConfigJson, headDim: number, partialByDefault: number): Float64Array {
-  const given =
-    json.rope_parameters === undefined || json.rope_parameters === null ? 'rope_scaling' : 'rope_parameters';
-  const parameters = { ...object(json, given) };
-  parameters.rope_type ??= parameters.type ?? 'default';
-  parameters.rope_theta ??= json.rope_theta ?? json.rotary_emb_base;
-  parameters.partial_rotary_factor ??= json.rotary_pct ?? json.partial_rotary_factor;
+  const parameters = ropeParameters(json, partialByDefault);
   oneOf(parameters, 'rope_type', ['default', 'linear', 'dynamic', 'llama3']);
   consistent(headDim <= MAX_HEAD, `heads of ${headDim} columns are not supported; at most ${MAX_HEAD} are`);
   const base = positive(parameters, 'rope_theta', 10000);
@@ -30,6 +25,20 @@ export function ropeFrequencies(json: ConfigJson, headDim: number, partialByDefa
   consistent(2 * pairs <= headDim, `${turned} columns to turn do not fit into heads of ${headDim}`);
   const plain = Float64Array.from({ length: pairs }, (_, i) => base ** ((-2 * i) / turned));
   return plain.map(scaling(parameters, json)).map(Math.fround);
+}
+
+/** `rope_parameters` of transformers 5, also of older files: type, base and share are always there. */
+export function ropeParameters(json: ConfigJson, partialByDefault: number): ConfigJson {
+  const given =
+    json.rope_parameters === undefined || json.rope_parameters === null ? 'rope_scaling' : 'rope_parameters';
+  const { type, ...parameters } = object(json, given);
+  return {
+    ...parameters,
+    rope_type: parameters.rope_type ?? type ?? 'default',
+    rope_theta: parameters.rope_theta ?? json.rope_theta ?? json.rotary_emb_base ?? 10000,
+    partial_rotary_factor:
+      parameters.partial_rotary_factor ?? json.rotary_pct ?? json.partial_rotary_factor ?? partialByDefault,
+  };
 }
 
 function scaling(parameters: ConfigJson, json: ConfigJson): (frequency: number) => number {

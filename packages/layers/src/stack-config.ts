@@ -1,5 +1,5 @@
 import type { ConfigJson } from './architecture.ts';
-import { absent, flag, MAX_LAYERS, object, oneOf, positive, size, tokenIds } from './config.ts';
+import { absent, consistent, flag, MAX_LAYERS, object, oneOf, positive, size, tokenIds } from './config.ts';
 
 /** What the config.json files of all Mamba generations say alike. */
 export interface StackConfig {
@@ -72,6 +72,40 @@ export function originalStack(json: ConfigJson): StackConfig {
     tieEmbeddings: flag(json, 'tie_embeddings', true),
     ...tokens(json, vocabSize),
   };
+}
+
+/**
+ * What `huggingFaceStack` reads, from any dialect: a file of that dialect keeps its other fields. Throws `CONFIG` where the
+ * dialect has no words for it.
+ */
+export function huggingFaceStackJson(json: ConfigJson, c: StackConfig): ConfigJson {
+  consistent(c.dIntermediate === 0, 'the Hugging Face layout knows no MLP behind the mixers (d_intermediate)');
+  return {
+    ...(isOriginal(json) ? {} : json),
+    ...huggingFaceTokens(c),
+    vocab_size: c.paddedVocabSize,
+    hidden_size: c.dModel,
+    num_hidden_layers: c.nLayer,
+    layer_norm_epsilon: c.normEps,
+    hidden_act: 'silu',
+    residual_in_fp32: json.residual_in_fp32 ?? true,
+    tie_word_embeddings: c.tieEmbeddings,
+  };
+}
+
+/** The ids that end and begin a text, where there are such. */
+export function huggingFaceTokens(c: Pick<StackConfig, 'eosTokenIds' | 'bosTokenId'>): ConfigJson {
+  const [first, ...more] = c.eosTokenIds;
+  return {
+    ...(first === undefined ? {} : { eos_token_id: more.length > 0 ? c.eosTokenIds : first }),
+    ...(c.bosTokenId === null ? {} : { bos_token_id: c.bosTokenId }),
+  };
+}
+
+/** `expand`, of which `expanded` makes just this width again: the width is rounded down, so half a channel more does. */
+export function expandFor(dInner: number, dModel: number): number {
+  const exact = dInner / dModel;
+  return Math.floor(exact * dModel) === dInner ? exact : (dInner + 0.5) / dModel;
 }
 
 /** The canonical (Hugging Face) name of a tensor of a stack. */

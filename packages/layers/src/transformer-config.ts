@@ -1,8 +1,8 @@
 import type { ConfigJson } from './architecture.ts';
 import type { AttentionConfig } from './attention-layer.ts';
 import { consistent, flag, MAX_LAYERS, positive, size, tokenIds } from './config.ts';
-import { ropeFrequencies } from './rope.ts';
-import type { StackConfig } from './stack-config.ts';
+import { ropeFrequencies, ropeParameters } from './rope.ts';
+import { huggingFaceTokens, type StackConfig } from './stack-config.ts';
 
 /** What the config.json files of Transformers say alike. */
 export interface TransformerConfig extends StackConfig, AttentionConfig {
@@ -51,5 +51,27 @@ export function parseTransformer(json: ConfigJson, d: TransformerDialect): Trans
     attentionBias: flag(json, 'attention_bias', d.attentionBias),
     frequencies: ropeFrequencies(json, headDim, d.rotary),
     contextLength: size(json, 'max_position_embeddings', 2048),
+  };
+}
+
+/**
+ * What `parseTransformer` reads, with every field that matters in it. Rotary embedding is said as transformers 5 does, and
+ * its base as older versions do too. `rotary` as in the dialect.
+ */
+export function transformerJson(json: ConfigJson, c: TransformerConfig, rotary: number): ConfigJson {
+  const rope = ropeParameters(json, rotary);
+  return {
+    ...json,
+    ...huggingFaceTokens(c),
+    vocab_size: c.vocabSize,
+    hidden_size: c.dModel,
+    num_hidden_layers: c.nLayer,
+    num_attention_heads: c.heads,
+    intermediate_size: c.dIntermediate,
+    max_position_embeddings: c.contextLength,
+    rope_parameters: rope,
+    rope_theta: rope.rope_theta,
+    attention_bias: c.attentionBias,
+    tie_word_embeddings: c.tieEmbeddings,
   };
 }

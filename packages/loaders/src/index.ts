@@ -4,11 +4,15 @@ export {
   memorySource,
   type ReadOptions,
 } from './byte-source.ts';
+export type { Checkpoint, ConvertOptions, Parameter } from './convert.ts';
 export { checkFileName } from './file-name.ts';
 export { type ModelFolder, memoryFolder, openFiles, openUrl, type UrlFolder } from './folder.ts';
+export { type GgufCheckpoint, type GgufContent, ggufContent } from './gguf/checkpoint.ts';
 export { type GgufFile, openGguf, splitName } from './gguf/file.ts';
 export type { GgufTensor, GgufValue } from './gguf/header.ts';
+export type { GgufDType } from './gguf/mixture.ts';
 export { GGUF_LIMITS } from './gguf/types.ts';
+export { type GgufField, type GgufTensorToWrite, writeGguf } from './gguf/write.ts';
 export { type ChosenFiles, chooseFiles, type WantedFiles } from './hub/choose.ts';
 export { checkHubPath, type HubId, hubIdText, isHubId, parseHubId } from './hub/id.ts';
 export { expectedFile, type HubFile, type HubListing, listHub } from './hub/listing.ts';
@@ -22,8 +26,10 @@ export {
   transfer,
   verify,
 } from './hub/transfer.ts';
+export { jsonText } from './json-file.ts';
 export { isGguf, type OpenedModel, openModel } from './model.ts';
 export { openPytorch, type PytorchFile, type PytorchTensor, pytorchWeights } from './pytorch/file.ts';
+export { safetensorsContent } from './safetensors/checkpoint.ts';
 export { LIMITS, SAFETENSORS_BITS, type SafetensorsDType } from './safetensors/dtypes.ts';
 export { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
 export type { SafetensorsTensor } from './safetensors/header.ts';

@@ -80,3 +80,11 @@ export async function readJsonObject(
   }
   return value as Record<string, unknown>;
 }
+
+/** JSON as Python writes and reads it, infinities as bare words, a line for each field. */
+export function jsonText(value: unknown): string {
+  // JSON.stringify spells a control character out, so that no quote before it can be mistaken.
+  const marked = (_key: string, each: unknown): unknown =>
+    each === Number.POSITIVE_INFINITY || each === Number.NEGATIVE_INFINITY ? `\u0001${each}` : each;
+  return `${JSON.stringify(value, marked, 2).replaceAll(/"\\u0001(-?Infinity)"/g, '$1')}\n`;
+}

@@ -5,6 +5,13 @@ export { supportedModelTypes } from '@mamba-ts/layers';
 export { type BackendDescription, isMambaError, MambaError, type MemoryUse } from '@mamba-ts/tensor';
 export { type ChatMessage, type ChatTemplate, Tokenizer } from '@mamba-ts/tokenizer';
 export { backendNames, createBackend } from './backends.ts';
+export {
+  type ConvertDType,
+  type ConvertedFile,
+  type ConvertedModel,
+  type ConvertModelOptions,
+  convertModel,
+} from './convert.ts';
 export { LocalModel, loadLocalModel, tokenizerOf } from './local-model.ts';
 export type * from './session/types.ts';
 export type * from './types.ts';

@@ -11,10 +11,10 @@ import { ScoredPieces } from './scored-pieces.ts';
 /** The values under `tokenizer.ggml.*` are looked up by their whole keys; others are left alone. */
 export type GgufTokenizerFields = ReadonlyMap<string, unknown>;
 
-const KEY = 'tokenizer.ggml.';
+export const KEY = 'tokenizer.ggml.';
 
 /** How a text is cut before the merges; names as llama.cpp has them (llama-vocab.cpp). */
-interface PreTokenizerKind {
+export interface PreTokenizerKind {
   readonly names: readonly string[];
   readonly json: JsonObject;
   readonly ignoreMerges: boolean;
@@ -46,7 +46,8 @@ const splitThenBytes = (digits: string): JsonObject => ({
   ],
 });
 
-const KINDS: readonly PreTokenizerKind[] = [
+/** The first name of each is the one that is written. */
+export const KINDS: readonly PreTokenizerKind[] = [
   {
     names: ['gpt-2', 'mpt', 'olmo', 'jais', 'phi-2', 'modern-bert'],
     json: byteLevel(true),
@@ -58,7 +59,12 @@ const KINDS: readonly PreTokenizerKind[] = [
 ];
 
 /** What `tokenizer.ggml.token_type` says of a token. */
-const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
+export const NORMAL = 1;
+const UNKNOWN = 2;
+export const CONTROL = 3;
+export const USER_DEFINED = 4;
+export const UNUSED = 5;
+const BYTE = 6;
 
 /** The tokenizer that `fields` describe; see `Tokenizer.fromGguf`. */
 export function parseTokenizerGguf(fields: GgufTokenizerFields): TokenizerConfig {
@@ -66,6 +72,16 @@ export function parseTokenizerGguf(fields: GgufTokenizerFields): TokenizerConfig
   if (model === 'gpt2') return parseTokenizerJson(byteLevelBpe(fields));
   if (model === 'llama') return sentencePiece(fields);
   throw unsupported('model', model, ['gpt2', 'llama']);
+}
+
+/**
+ * The tokenizer.json that says what `fields` say, for tokenizers of merges (`gpt2`). Throws `TOKENIZER_JSON` and
+ * `TOKENIZER_UNSUPPORTED`.
+ */
+export function tokenizerJsonOfGguf(fields: GgufTokenizerFields): JsonObject {
+  const model = text(fields, 'model');
+  if (model !== 'gpt2') throw unsupported('model', model, ['gpt2']);
+  return byteLevelBpe(fields);
 }
 
 function byteLevelBpe(fields: GgufTokenizerFields): JsonObject {

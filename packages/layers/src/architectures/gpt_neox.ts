@@ -2,9 +2,10 @@ import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.
 import { fusedAttention } from '../attention-layer.ts';
 import { flag, oneOf } from '../config.ts';
 import { geluMlp } from '../mlp.ts';
+import { ropeParameters } from '../rope.ts';
 import { layerNorm, parallelResidual, residual, stackedModel } from '../stack.ts';
 import { StateLayoutBuilder } from '../state-layout.ts';
-import { parseTransformer, type TransformerConfig } from '../transformer-config.ts';
+import { parseTransformer, type TransformerConfig, transformerJson } from '../transformer-config.ts';
 
 /** GPT-NeoX (Black et al. 2022): Pythia (Biderman et al. 2023) among others. */
 interface GptNeoxConfig extends TransformerConfig {
@@ -12,6 +13,9 @@ interface GptNeoxConfig extends TransformerConfig {
   readonly parallel: boolean;
   readonly gelu: 'erf' | 'tanh';
 }
+
+/** The share of a head's columns that turn where the file does not say. */
+const ROTARY = 0.25;
 
 const TANH = ['gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
 
@@ -21,11 +25,24 @@ function parseConfig(json: ConfigJson): GptNeoxConfig {
     ...parseTransformer(json, {
       normEps: { field: 'layer_norm_eps', fallback: 1e-5 },
       attentionBias: true,
-      rotary: 0.25,
+      rotary: ROTARY,
       grouped: false,
     }),
     parallel: flag(json, 'use_parallel_residual', true),
     gelu: TANH.includes(json.hidden_act as string) ? 'tanh' : 'erf',
+  };
+}
+
+function huggingFaceConfig(json: ConfigJson): ConfigJson {
+  const c = parseConfig(json);
+  return {
+    ...transformerJson(json, c, ROTARY),
+    architectures: ['GPTNeoXForCausalLM'],
+    model_type: 'gpt_neox',
+    layer_norm_eps: c.normEps,
+    use_parallel_residual: c.parallel,
+    hidden_act: json.hidden_act ?? 'gelu',
+    rotary_pct: ropeParameters(json, ROTARY).partial_rotary_factor,
   };
 }
 
@@ -69,6 +86,7 @@ export const architecture: Architecture<GptNeoxConfig> = {
   recognizes: () => false,
   parseConfig,
   canonicalName: (name) => name,
+  huggingFaceConfig,
   createModel,
   presets: {
     'pythia-70m': pythia(512, 6, 8),

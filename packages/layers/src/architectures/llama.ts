@@ -4,7 +4,7 @@ import { flag, oneOf } from '../config.ts';
 import { swiGluMlp } from '../mlp.ts';
 import { preNorm, rmsNorm, stackedModel } from '../stack.ts';
 import { StateLayoutBuilder } from '../state-layout.ts';
-import { parseTransformer, type TransformerConfig } from '../transformer-config.ts';
+import { parseTransformer, type TransformerConfig, transformerJson } from '../transformer-config.ts';
 
 /** Llama (Touvron et al. 2023) and those built like it. */
 interface LlamaConfig extends TransformerConfig {
@@ -21,6 +21,20 @@ function parseConfig(json: ConfigJson): LlamaConfig {
       grouped: true,
     }),
     mlpBias: flag(json, 'mlp_bias', false),
+  };
+}
+
+function huggingFaceConfig(json: ConfigJson): ConfigJson {
+  const c = parseConfig(json);
+  return {
+    ...transformerJson(json, c, 1),
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    num_key_value_heads: c.keyHeads,
+    head_dim: c.headDim,
+    rms_norm_eps: c.normEps,
+    hidden_act: 'silu',
+    mlp_bias: c.mlpBias,
   };
 }
 
@@ -50,6 +64,7 @@ export const architecture: Architecture<LlamaConfig> = {
   recognizes: () => false,
   parseConfig,
   canonicalName: (name) => name,
+  huggingFaceConfig,
   createModel,
   presets: {
     'smollm-135m': {

@@ -4,7 +4,9 @@ import { type MambaMixerConfig, mambaMixerBlock } from '../mamba-mixer.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import {
   canonicalName,
+  expandFor,
   huggingFaceStack,
+  huggingFaceStackJson,
   isOriginal,
   originalLayer,
   originalStack,
@@ -60,6 +62,27 @@ function parseOriginal(json: ConfigJson): MambaConfig {
   };
 }
 
+const parseConfig = (json: ConfigJson): MambaConfig =>
+  isOriginal(json) ? parseOriginal(json) : parseHuggingFace(json);
+
+function huggingFaceConfig(json: ConfigJson): ConfigJson {
+  const c = parseConfig(json);
+  const falcon = c.selectionNormEps !== null;
+  return {
+    ...huggingFaceStackJson(json, c),
+    architectures: [falcon ? 'FalconMambaForCausalLM' : 'MambaForCausalLM'],
+    model_type: c.modelType,
+    expand: expandFor(c.dInner, c.dModel),
+    intermediate_size: c.dInner,
+    state_size: c.dState,
+    conv_kernel: c.dConv,
+    time_step_rank: c.dtRank,
+    use_bias: c.bias,
+    use_conv_bias: c.convBias,
+    ...(falcon ? { mixer_rms_eps: c.selectionNormEps } : {}),
+  };
+}
+
 function createModel(c: MambaConfig): ModelDefinition {
   return mambaStack(c.modelType, c, (prefix, layout, state) => mambaMixerBlock(c, prefix, layout, state));
 }
@@ -75,8 +98,9 @@ const preset = (d_model: number, n_layer: number): ConfigJson => ({
 export const architecture: Architecture<MambaConfig> = {
   modelTypes: ['mamba', 'falcon_mamba'],
   recognizes: (json) => originalLayer(json) === 'Mamba1',
-  parseConfig: (json) => (isOriginal(json) ? parseOriginal(json) : parseHuggingFace(json)),
+  parseConfig,
   canonicalName,
+  huggingFaceConfig,
   createModel,
   presets: {
     'mamba-130m': preset(768, 24),

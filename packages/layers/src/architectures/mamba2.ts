@@ -4,7 +4,9 @@ import { mambaStack } from '../mamba-stack.ts';
 import { type Mamba2MixerConfig, mamba2Mixer } from '../mamba2-mixer.ts';
 import {
   canonicalName,
+  expandFor,
   huggingFaceStack,
+  huggingFaceStackJson,
   isOriginal,
   originalLayer,
   originalStack,
@@ -79,6 +81,35 @@ function parseOriginal(json: ConfigJson): Mamba2Config {
   };
 }
 
+const parseConfig = (json: ConfigJson): Mamba2Config =>
+  isOriginal(json) ? parseOriginal(json) : parseHuggingFace(json);
+
+function huggingFaceConfig(json: ConfigJson): ConfigJson {
+  const c = parseConfig(json);
+  const only = 'in the Hugging Face layout of Mamba-2';
+  consistent(c.dSsm === c.dInner, `no MLP lies beside the SSM ${only} (ssm_cfg.d_ssm)`);
+  consistent(!c.skipPerChannel, `D has one number per head ${only} (ssm_cfg.D_has_hdim)`);
+  consistent(c.norm === 'after', `the gate comes before the norm ${only} (ssm_cfg.norm_before_gate, rmsnorm)`);
+  consistent(
+    c.mixerNormEps === c.normEps,
+    `all norms have one epsilon ${only}; here it is ${c.normEps} and ${c.mixerNormEps}`,
+  );
+  return {
+    ...huggingFaceStackJson(json, c),
+    architectures: ['Mamba2ForCausalLM'],
+    model_type: 'mamba2',
+    expand: expandFor(c.dInner, c.dModel),
+    num_heads: c.heads,
+    head_dim: c.dInner / c.heads,
+    n_groups: c.groups,
+    state_size: c.dState,
+    conv_kernel: c.dConv,
+    use_bias: c.bias,
+    use_conv_bias: c.convBias,
+    time_step_limit: c.dtLimit,
+  };
+}
+
 function createModel(c: Mamba2Config): ModelDefinition {
   return mambaStack('mamba2', c, (prefix, layout, state) => mamba2Mixer(c, prefix, layout, state));
 }
@@ -95,8 +126,9 @@ const preset = (d_model: number, n_layer: number): ConfigJson => ({
 export const architecture: Architecture<Mamba2Config> = {
   modelTypes: ['mamba2'],
   recognizes: (json) => originalLayer(json) === 'Mamba2',
-  parseConfig: (json) => (isOriginal(json) ? parseOriginal(json) : parseHuggingFace(json)),
+  parseConfig,
   canonicalName,
+  huggingFaceConfig,
   createModel,
   presets: {
     'mamba2-130m': preset(768, 24),

@@ -1,5 +1,6 @@
 import { MambaError } from '@mamba-ts/tensor';
-import type { GgufValue } from './header.ts';
+import { shownName } from '../safetensors/header.ts';
+import type { GgufTensor, GgufValue } from './header.ts';
 
 /** Readers of the metadata of one architecture: `count('block_count')` reads `<arch>.block_count`. */
 export class Fields {
@@ -67,4 +68,11 @@ export class Fields {
       expected,
     });
   }
+}
+
+/** Rows of a matrix. Throws `TENSOR_MISSING`. */
+export function rowsOf(tensors: ReadonlyMap<string, GgufTensor>, name: string): number {
+  const tensor = tensors.get(name);
+  if (tensor) return tensor.shape[0]!;
+  throw new MambaError('TENSOR_MISSING', `the file has no tensor ${shownName(name)}`, { tensor: name });
 }

@@ -11,7 +11,7 @@ import { type TensorToWrite, writeSafetensors } from '../safetensors/write.ts';
 import { fileError, syncFolder } from './system.ts';
 
 /** A path or a `file:` URL as an absolute path. */
-const absolutePath = (path: string | URL): string => resolve(path instanceof URL ? fileURLToPath(path) : path);
+export const absolutePath = (path: string | URL): string => resolve(path instanceof URL ? fileURLToPath(path) : path);
 
 /** Opens a regular file for reading. Never waits for the other end of a pipe; directories and devices are refused. */
 async function openRegular(path: string): Promise<{ handle: FileHandle; stats: Stats }> {

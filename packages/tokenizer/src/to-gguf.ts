@@ -1,0 +1,137 @@
+import type { AddedToken } from './added-tokens.ts';
+import { TokenizerError } from './errors.ts';
+import { CONTROL, KEY, KINDS, NORMAL, type PreTokenizerKind, UNUSED, USER_DEFINED } from './gguf.ts';
+import { type JsonObject, unsupported } from './json.ts';
+import { parseTokenizerJson } from './parse.ts';
+
+/** A value of a GGUF file's metadata with its type; of a list, that of its elements. */
+export type GgufTokenizerField = readonly [
+  type: 'string' | 'u32' | 'i32' | 'bool',
+  value: string | number | boolean | readonly string[] | readonly number[],
+];
+
+/** A tokenizer.json in the words of GGUF. */
+export interface GgufTokenizer {
+  /** By whole keys, `tokenizer.ggml.…`. */
+  readonly fields: ReadonlyMap<string, GgufTokenizerField>;
+  /** What GGUF has no words for, in ours: texts in which it occurs may get other ids. */
+  readonly lost: readonly string[];
+}
+
+/** What the model says beside its tokenizer. */
+export interface GgufTokenizerContext {
+  /** Rows of the embedding: as many tokens are written, unused ones where the tokenizer has none. */
+  readonly rows: number;
+  readonly bosTokenId?: number | undefined;
+  readonly eosTokenId?: number | undefined;
+}
+
+/**
+ * The metadata of a GGUF file that says what a tokenizer.json says: byte-level BPE with the pre-tokenizers that llama.cpp has
+ * names for (those that `Tokenizer.fromGguf` reads). Throws what `Tokenizer.fromJSON` throws, and `TOKENIZER_UNSUPPORTED` for
+ * what would be read as another tokenizer.
+ */
+export function ggufOfTokenizerJson(
+  json: string | Uint8Array,
+  { rows, bosTokenId, eosTokenId }: GgufTokenizerContext,
+): GgufTokenizer {
+  const { vocab, addedTokens, postProcessor } = parseTokenizerJson(json);
+  // Checked above, so that what is read here is what it seems.
+  const root = JSON.parse(typeof json === 'string' ? json : new TextDecoder().decode(json)) as JsonObject;
+  const model = root.model as JsonObject;
+  const kind = kindOf(root.pre_tokenizer, model.ignore_merges === true);
+  const lost = lostIn(root.normalizer, addedTokens);
+
+  const { tokens, types } = listTokens(vocab, addedTokens, rows);
+  const [bos, eos] = [around('prefix', postProcessor.prefix), around('suffix', postProcessor.suffix)];
+  const fields = new Map<string, GgufTokenizerField>([
+    [`${KEY}model`, ['string', 'gpt2']],
+    [`${KEY}pre`, ['string', kind.names[0]!]],
+    [`${KEY}tokens`, ['string', tokens]],
+    [`${KEY}token_type`, ['i32', types]],
+    [
+      `${KEY}merges`,
+      ['string', (model.merges as (string | string[])[]).map((m) => (typeof m === 'string' ? m : m.join(' ')))],
+    ],
+  ]);
+  const id = (name: string, value: number | undefined): void => {
+    if (value !== undefined) fields.set(`${KEY}${name}_token_id`, ['u32', value]);
+  };
+  id('bos', bos ?? bosTokenId);
+  id('eos', eos ?? eosTokenId);
+  fields.set(`${KEY}add_bos_token`, ['bool', bos !== undefined]);
+  fields.set(`${KEY}add_eos_token`, ['bool', eos !== undefined]);
+  return { fields, lost };
+}
+
+function kindOf(preTokenizer: unknown, ignoreMerges: boolean): PreTokenizerKind {
+  const wanted = essence(preTokenizer);
+  const kind = KINDS.find((each) => essence(each.json) === wanted && each.ignoreMerges === ignoreMerges);
+  if (kind) return kind;
+  throw new TokenizerError(
+    'TOKENIZER_UNSUPPORTED',
+    'tokenizer.json: its pre_tokenizer has no name in GGUF that is known here; those of GPT-2, Llama 3 and Qwen 2 have. ' +
+      'Write safetensors, where tokenizer.json stays as it is.',
+    { path: 'pre_tokenizer', found: wanted.slice(0, 200), supported: KINDS.flatMap(({ names }) => names) },
+  );
+}
+
+/** What of a pre-tokenizer decides ids, in a form that compares. */
+function essence(json: unknown): string {
+  const { type, pretokenizers, pattern, behavior, invert, add_prefix_space, use_regex } = (json ?? {}) as JsonObject;
+  if (type === 'Sequence') {
+    const steps = (pretokenizers as unknown[]).map(essence);
+    return steps.length === 1 ? steps[0]! : `[${steps.join()}]`;
+  }
+  if (type === 'ByteLevel') return `bytes(${add_prefix_space ?? true}, ${use_regex ?? true})`;
+  return JSON.stringify([type, pattern, behavior, invert ?? false]);
+}
+
+function lostIn(normalizer: unknown, added: readonly AddedToken[]): string[] {
+  const lost: string[] = [];
+  if (normalizer !== null && normalizer !== undefined) {
+    const { type, normalizers = [normalizer] } = normalizer as JsonObject;
+    const steps = (type === 'Sequence' ? normalizers : [normalizer]) as JsonObject[];
+    if (steps.some((step) => step.type !== 'NFC'))
+      throw unsupported('normalizer in a GGUF file', normalizer, ['null', 'NFC']);
+    if (steps.length > 0) lost.push('texts are no longer brought into the normal form NFC');
+  }
+  for (const { content, singleWord, lstrip, rstrip } of added) {
+    if (singleWord || lstrip || rstrip) {
+      lost.push(
+        `the token ${JSON.stringify(content)} no longer takes the space beside it, nor minds the word it is in`,
+      );
+    }
+  }
+  return lost;
+}
+
+function listTokens(
+  vocab: ReadonlyMap<string, number>,
+  added: readonly AddedToken[],
+  rows: number,
+): { tokens: string[]; types: number[] } {
+  const tokens = Array.from({ length: rows }, (_, id) => `[PAD${id}]`);
+  const types = new Array<number>(rows).fill(UNUSED);
+  const put = (id: number, token: string, type: number): void => {
+    if (id >= rows) {
+      throw new TokenizerError(
+        'TOKENIZER_JSON',
+        `tokenizer.json: the token ${JSON.stringify(token.slice(0, 60))} has the id ${id}, but the model has ${rows} rows. Do ` +
+          'they belong together?',
+        { path: 'model.vocab', found: id, limit: rows },
+      );
+    }
+    tokens[id] = token;
+    types[id] = type;
+  };
+  for (const [token, id] of vocab) put(id, token, NORMAL);
+  for (const { id, content, special } of added) put(id, content, special ? CONTROL : USER_DEFINED);
+  return { tokens, types };
+}
+
+/** The one token at an end of each text, or none. */
+function around(end: string, ids: readonly number[]): number | undefined {
+  if (ids.length < 2) return ids[0];
+  throw unsupported(`post_processor in a GGUF file, tokens as ${end}`, ids.length, ['0', '1']);
+}
