@@ -5,6 +5,7 @@
 //! Every function trusts its addresses and sizes: TypeScript has checked them.
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 
+mod backward;
 mod recurrences;
 mod transformer;
 

@@ -31,9 +31,12 @@ const ARITHMETIC: Readonly<Record<WasmBuild, string>> = {
 };
 
 /** A backend on WebAssembly SIMD, with a memory of its own. */
-export function createBackend(kernels: Kernels, build: WasmBuild): Backend {
-  const name = `wasm-${build}`;
-  const memory = new WasmMemory(name, kernels);
+export function createBackend(
+  kernels: Kernels,
+  build: WasmBuild,
+  memory: WasmMemory = new WasmMemory(`wasm-${build}`, kernels),
+): Backend {
+  const { name } = memory;
 
   const vectorOf = (op: string, w: Weight | null): number => addressOf(memory, op, w);
 

@@ -1,4 +1,4 @@
-import type { Backend } from '@mamba-ts/tensor';
+import type { Backend, TrainingBackend } from '@mamba-ts/tensor';
 import { createBackend } from './backend.ts';
 import { open, type WasmBuild, type WasmOptions } from './build.ts';
 import type { WasmSource } from './instance.ts';
@@ -12,6 +12,11 @@ export interface KernelsApi {
    * `WASM_MISSING`, `INVALID_OPTION`.
    */
   createWasmBackend(options?: WasmOptions): Promise<Backend>;
+  /**
+   * The same with gradients, for `@mamba-ts/train`: on one thread, weights in f32. Loads its own part of this package when
+   * called.
+   */
+  createWasmTrainingBackend(options?: WasmOptions): Promise<TrainingBackend>;
   /** What one thread of this machine can do with a build. Takes 512 MiB and about two seconds. */
   measureLimits(options?: WasmOptions): Promise<Limits>;
   /** The selective scan on plain Float32Arrays; see {@link SelectiveScanInput}. Set up once, kept for later calls. */
@@ -26,6 +31,11 @@ export function makeApi(source: (build: WasmBuild) => WasmSource): KernelsApi {
   let shared: Promise<Backend> | null = null;
   return {
     createWasmBackend: (options = {}) => create(options),
+    async createWasmTrainingBackend(options = {}) {
+      const { kernels, build } = await open(options, source);
+      const { createTrainingBackend } = await import('./training/backend.ts');
+      return createTrainingBackend(kernels, build);
+    },
     measureLimits: async (options = {}) => measureLimits((await open(options, source)).kernels),
     async selectiveScan(input) {
       shared ??= create({});

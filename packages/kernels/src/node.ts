@@ -17,6 +17,10 @@ const api: KernelsApi = makeApi((build) =>
  */
 export const createWasmBackend: KernelsApi['createWasmBackend'] = api.createWasmBackend;
 /**
+ * A `TrainingBackend` on WebAssembly SIMD: `createWasmBackend` with gradients, on one thread. Throws as that does.
+ */
+export const createWasmTrainingBackend: KernelsApi['createWasmTrainingBackend'] = api.createWasmTrainingBackend;
+/**
  * What one thread of this machine can do with a build: GB/s of reading, GFLOP/s of f32. Takes 512 MiB and about two
  * seconds; throws as `createWasmBackend` does.
  */

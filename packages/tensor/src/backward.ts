@@ -174,6 +174,8 @@ export interface TrainingBackend extends Backend, BackwardOps {
    * nothing else: not on threads, not on what ran before. x `[T, C]` -> `[T, C]`.
    */
   dropout(x: Tensor, rate: number, mask: DropoutMask): Tensor;
+  /** Which implementation serves each backward op. */
+  describeBackward(): Readonly<Record<keyof BackwardOps, 'native' | 'reference'>>;
   /** A scratch tensor of zeros, to which gradients are added. */
   zeros(shape: readonly [number, number]): Tensor;
   /** From now on the backward ops add to a gradient of this weight, which starts as zeros. A weight must be f32. */

@@ -1,8 +1,17 @@
+import { createWasmTrainingBackend } from '@mamba-ts/kernels';
 import { findArchitecture } from '@mamba-ts/layers';
 import { memoryFolder, memorySource, openModel, openSafetensors } from '@mamba-ts/loaders';
 import { decodeToF32, type Segment, type Slot, type TrainingBackend } from '@mamba-ts/tensor';
+import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { loadFixture } from '../../../fixtures/load.ts';
 import { type Batch, NO_TARGET, TrainableModel } from '../src/index.ts';
+
+/** Backends that can train, in f32. */
+export const BACKENDS: Readonly<Record<string, () => Promise<TrainingBackend>>> = {
+  reference: async () => createReferenceBackend(),
+  'wasm-simd': () => createWasmTrainingBackend({ build: 'simd' }),
+  'wasm-relaxed': () => createWasmTrainingBackend({ build: 'relaxed' }),
+};
 
 /** The models of fixtures/ whose gradients are checked: every architecture, every variant of a layer. */
 export const FIXTURES: readonly string[] = [

@@ -112,19 +112,25 @@ unsafe fn load8_exact<F: Format>(decoder: F::Decoder, scale: F32x4, p: *const F:
 }
 
 /// Where a tile of results goes.
-struct Place {
+pub struct Place {
     /// The first block of inputs starts from the bias, later ones go on from y.
-    first: bool,
-    bias: *const f32,
-    x_stride: usize,
-    y_stride: usize,
-    o: usize,
-    outputs: usize,
+    pub first: bool,
+    pub bias: *const f32,
+    pub x_stride: usize,
+    pub y_stride: usize,
+    pub o: usize,
+    pub outputs: usize,
 }
 
 /// `N` tokens x 8 outputs over `width` inputs.
 #[inline(always)]
-unsafe fn tokens_x_panel<const N: usize>(x: *const f32, tile: *const f32, y: *mut f32, width: usize, place: &Place) {
+pub unsafe fn tokens_x_panel<const N: usize>(
+    x: *const f32,
+    tile: *const f32,
+    y: *mut f32,
+    width: usize,
+    place: &Place,
+) {
     let whole = place.outputs - place.o >= PANEL;
     let mut lo = [F32x4::splat(0.0); N];
     let mut hi = [F32x4::splat(0.0); N];

@@ -1,6 +1,7 @@
 //! The fast kernels, on four lanes.
 
 pub mod attention;
+pub mod backward;
 pub mod chunk;
 pub mod conv;
 pub mod elementwise;

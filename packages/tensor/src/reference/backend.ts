@@ -65,6 +65,8 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
   const precision = options.precision ?? 'f32';
   const memory = new ReferenceMemory(precision);
 
+  const backward = referenceBackward(memory);
+
   const optionalWeight = (op: string, w: Weight | null): FloatArray | null =>
     w === null ? null : memory.weight(op, w);
 
@@ -318,7 +320,13 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       return y.tensor;
     },
 
-    ...referenceBackward(memory),
+    ...backward,
+    describeBackward: () => {
+      const names = Object.keys(backward).filter((name) => name.endsWith('Backward'));
+      return Object.fromEntries(names.map((name) => [name, 'reference'])) as ReturnType<
+        ReferenceBackend['describeBackward']
+      >;
+    },
     zeros: (shape) => memory.scratch(...shape).tensor,
     trackGradient: (weight) => memory.trackGradient(weight),
     readGradient: async (weight) => Float32Array.from(memory.trackedGradient('readGradient', weight)),

@@ -1,5 +1,5 @@
-import type { Segment } from '../backend.ts';
-import type { BackwardOps, TrainingBackend } from '../backward.ts';
+import type { Segment, StateField } from '../backend.ts';
+import type { BackwardOps, BackwardSegment, TrainingBackend } from '../backward.ts';
 import {
   checkCausalConv1d,
   checkConcat,
@@ -16,10 +16,9 @@ import { checkAttention, checkRope, rowLength } from '../check-cache.ts';
 import { checkMamba3Scan, checkMimoGate, checkSsd } from '../check-ssm.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Weight } from '../weights.ts';
-import type { FloatArray, Matrix } from './matrix.ts';
-import type { ReferenceMemory } from './memory.ts';
+import type { BackwardRun, FloatArray, Matrix } from './matrix.ts';
 import { addBackward } from './ops/add.ts';
-import { attentionBackward } from './ops/attention.ts';
+import { attentionBackward, type CachedRun } from './ops/attention.ts';
 import { causalConv1dBackward } from './ops/causal-conv1d.ts';
 import { concatBackward } from './ops/concat.ts';
 import { crossEntropy, crossEntropyBackward } from './ops/cross-entropy.ts';
@@ -40,9 +39,23 @@ import { ssdBackward } from './ops/ssd.ts';
 export const positionsOf = (segments: readonly Segment[]): number[] =>
   segments.flatMap(({ length, position }) => Array.from({ length }, (_, t) => (position ?? 0) + t));
 
+/** What the backward ops need of a memory, so that they run on any that can show itself as arrays. */
+export interface BackwardMemory {
+  assertAlive(call: string): void;
+  matrix(op: string, name: string, x: Tensor): Matrix;
+  weight(op: string, weight: Weight): FloatArray;
+  /** The gradient of a weight, row-major, or null where it is not tracked. */
+  gradient(weight: Weight): FloatArray | null;
+  /** The segments with the pieces of their states and gradients that belong to `fields`. */
+  backwardRuns(op: string, fields: readonly StateField[], segments: readonly BackwardSegment[]): BackwardRun[];
+  /** The segments with each one's rows. */
+  cachedRuns(op: string, segments: readonly Segment[]): CachedRun[];
+  scratch(rows: number, columns: number): { tensor: Tensor; data: FloatArray };
+}
+
 /** The backward ops of the reference: checks, then the functions beside the ops. */
 export function referenceBackward(
-  memory: ReferenceMemory,
+  memory: BackwardMemory,
 ): BackwardOps & Pick<TrainingBackend, 'crossEntropy' | 'dropout'> {
   const matrix = (op: string, x: Tensor): Matrix => memory.matrix(op, 'an input', x);
   const wanted = (op: string, x: Tensor | null): Matrix | null =>

@@ -1,4 +1,5 @@
 export * from './backend.ts';
+export { type BackwardMemory, referenceBackward } from './backward.ts';
 export type { BackwardRun, FloatArray, Matrix, Run } from './matrix.ts';
 export { add } from './ops/add.ts';
 export { attention } from './ops/attention.ts';

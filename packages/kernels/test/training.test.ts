@@ -1,0 +1,320 @@
+import { createWasmTrainingBackend } from '@mamba-ts/kernels';
+import {
+  type BackwardSegment,
+  matrix,
+  type ParameterSpec,
+  type StateField,
+  split,
+  type Tensor,
+  type TrainingBackend,
+  vector,
+  type Weight,
+} from '@mamba-ts/tensor';
+import { createReferenceBackend } from '@mamba-ts/tensor/reference';
+import { describe, expect, test } from 'vitest';
+
+/** Numbers from -1 to 1 that depend on a name. */
+function values(name: string, length: number, scale = 1): Float32Array {
+  let state = [...name].reduce((hash, letter) => Math.imul(hash, 31) + letter.charCodeAt(0), 7);
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return scale * ((state >>> 0) / 2 ** 31 - 1);
+  });
+}
+
+const size = (shape: readonly number[]): number => shape.reduce((product, axis) => product * axis, 1);
+
+/** One backend with what a case makes on it; `results` gathers all gradients by name. */
+class Bench {
+  readonly backend: TrainingBackend;
+  readonly results = new Map<string, Float32Array>();
+  readonly #weights: Weight[] = [];
+
+  constructor(backend: TrainingBackend) {
+    this.backend = backend;
+  }
+  weight(spec: ParameterSpec, scale = 1, track = true): Weight {
+    const writer = this.backend.createWeight(spec, 'f32');
+    writer.write(new Uint8Array(values(spec.name, size(spec.shape), scale).buffer));
+    const weight = writer.finish();
+    if (track) this.backend.trackGradient(weight);
+    if (track) this.#weights.push(weight);
+    return weight;
+  }
+  /** A view into wider rows, so that strides matter. */
+  tensor(name: string, rows: number, columns: number, scale = 1): Tensor {
+    const wide = this.backend.upload(values(name, rows * (columns + 3), scale), [rows, columns + 3]);
+    return split(wide, [2, columns, 1])[1];
+  }
+  /** Where a gradient is added to what is there already. */
+  gradient(name: string, rows: number, columns: number): Tensor {
+    return this.tensor(`d${name}`, rows, columns);
+  }
+  async keep(name: string, x: Tensor): Promise<void> {
+    this.results.set(name, await this.backend.read(x));
+  }
+  async finish(): Promise<Map<string, Float32Array>> {
+    for (const weight of this.#weights) this.results.set(weight.name, await this.backend.readGradient(weight));
+    this.backend.endStep();
+    return this.results;
+  }
+  /** Segments over two slots with states, one of them going on in a further segment, one reset in between. */
+  segments(
+    field: StateField,
+    lengths: readonly [number, number, number, number],
+  ): { all: BackwardSegment[]; keep(): Promise<void> } {
+    const { backend, results } = this;
+    const slots = ['a', 'b', 'da', 'db'].map((name) => {
+      const slot = backend.createSlot(field.offset + size(field.shape));
+      backend.writeSlot(slot, values(name, slot.length));
+      return slot;
+    });
+    const [a, b, da, db] = slots as [(typeof slots)[0], (typeof slots)[0], (typeof slots)[0], (typeof slots)[0]];
+    const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
+    const all = lengths.map((length, i) => ({
+      start: starts[i]!,
+      length,
+      slot: i < 2 ? a : b,
+      gradient: i < 2 ? da : db,
+      reset: i === 3,
+    }));
+    return {
+      all,
+      async keep() {
+        for (const [i, slot] of slots.entries()) results.set(`slot ${i}`, await backend.readSlot(slot));
+      },
+    };
+  }
+}
+
+type Case = (bench: Bench) => Promise<void>;
+
+const linear =
+  (tokens: number, inputs: number, outputs: number): Case =>
+  async (bench) => {
+    const w = bench.weight(matrix('w', [outputs, inputs]));
+    const bias = bench.weight(vector('bias', [outputs]));
+    const dx = bench.gradient('x', tokens, inputs);
+    const x = bench.tensor('x', tokens, inputs);
+    for (const into of [dx, null]) bench.backend.linearBackward(x, w, bias, bench.tensor('dy', tokens, outputs), into);
+    await bench.keep('dx', dx);
+  };
+
+const frozen: Case = async (bench) => {
+  const w = bench.weight(matrix('w', [9, 10]), 1, false);
+  const dx = bench.gradient('x', 3, 10);
+  bench.backend.linearBackward(bench.tensor('x', 3, 10), w, null, bench.tensor('dy', 3, 9), dx);
+  await bench.keep('dx', dx);
+};
+
+const embedding: Case = async (bench) => {
+  const w = bench.weight(matrix('w', [11, 7]));
+  bench.backend.embeddingBackward(Int32Array.of(3, 0, 3, 10), w, bench.tensor('dy', 4, 7));
+};
+
+const rmsNorm =
+  (columns: number, groups: number, length: number | null): Case =>
+  async (bench) => {
+    const w = length === null ? null : bench.weight(vector('w', [length]));
+    const dx = bench.gradient('x', 5, columns);
+    for (const into of [dx, null]) {
+      bench.backend.rmsNormBackward(
+        bench.tensor('x', 5, columns),
+        w,
+        1e-3,
+        groups,
+        bench.tensor('dy', 5, columns),
+        into,
+      );
+    }
+    await bench.keep('dx', dx);
+  };
+
+const conv =
+  (channels: number, taps: number, silu: boolean, lengths: [number, number, number, number]): Case =>
+  async (bench) => {
+    const rows = size([lengths.reduce((sum, length) => sum + length, 0)]);
+    const field = { name: 'conv', shape: [channels, taps - 1], offset: 4 };
+    const { all, keep } = bench.segments(field, lengths);
+    const w = bench.weight(vector('w', [channels, taps]));
+    const bias = silu ? bench.weight(vector('bias', [channels])) : null;
+    const dx = bench.gradient('x', rows, channels);
+    const [x, dy] = [bench.tensor('x', rows, channels, 3), bench.tensor('dy', rows, channels)];
+    bench.backend.causalConv1dBackward(x, w, bias, silu ? 'silu' : 'none', field, all, dy, dx);
+    await bench.keep('dx', dx);
+    await keep();
+  };
+
+const scan =
+  (channels: number, states: number, full: boolean, lengths: [number, number, number, number]): Case =>
+  async (bench) => {
+    const rows = lengths.reduce((sum, length) => sum + length, 0);
+    const field = { name: 'ssm', shape: [channels, states], offset: 4 };
+    const { all, keep } = bench.segments(field, lengths);
+    const A = bench.weight(vector('A', [channels, states], { map: (value) => -Math.exp(value) }), 2);
+    const D = full ? bench.weight(vector('D', [channels])) : null;
+    const bias = full ? bench.weight(vector('bias', [channels])) : null;
+    const z = full ? bench.tensor('z', rows, channels, 4) : null;
+    const names = { u: channels, delta: channels, B: states, C: states, z: channels } as const;
+    const gradients = Object.fromEntries(
+      Object.entries(names).map(([name, width]) => [
+        name,
+        name === 'z' && !full ? null : bench.gradient(name, rows, width),
+      ]),
+    ) as Record<keyof typeof names, Tensor | null>;
+    const delta = bench.tensor('delta', rows, channels, full ? 3 : 0.5);
+    const [u, B, C] = [
+      bench.tensor('u', rows, channels),
+      bench.tensor('B', rows, states),
+      bench.tensor('C', rows, states),
+    ];
+    const dy = bench.tensor('dy', rows, channels);
+    bench.backend.selectiveScanBackward(u, delta, A, B, C, D, z, bias, full, field, all, dy, gradients);
+    for (const [name, gradient] of Object.entries(gradients)) if (gradient) await bench.keep(name, gradient);
+    await keep();
+  };
+
+const siluGate: Case = async (bench) => {
+  const [dx, dgate] = [bench.gradient('x', 3, 9), bench.gradient('gate', 3, 9)];
+  const [x, gate, dy] = [bench.tensor('x', 3, 9), bench.tensor('gate', 3, 9, 8), bench.tensor('dy', 3, 9)];
+  bench.backend.siluGateBackward(x, gate, dy, { x: dx, gate: dgate });
+  bench.backend.siluGateBackward(x, gate, dy, { x: null, gate: null });
+  await bench.keep('dx', dx);
+  await bench.keep('dgate', dgate);
+};
+
+const add: Case = async (bench) => {
+  const [a, b] = [bench.gradient('a', 3, 9), bench.gradient('b', 3, 9)];
+  bench.backend.addBackward(bench.tensor('dy', 3, 9), { a, b });
+  bench.backend.addBackward(bench.tensor('dy', 3, 9), { a: null, b });
+  await bench.keep('da', a);
+  await bench.keep('db', b);
+};
+
+const dropout: Case = async (bench) => {
+  const mask = { seed: 2 ** 35 + 1, step: 2 ** 33 + 5, site: 3 };
+  const dx = bench.gradient('x', 7, 13);
+  bench.backend.dropoutBackward(0.25, mask, bench.tensor('dy', 7, 13), dx);
+  await bench.keep('dx', dx);
+  await bench.keep('y', bench.backend.dropout(bench.tensor('x', 7, 13), 0.25, mask));
+};
+
+const crossEntropy =
+  (rows: readonly number[], vocabSize: number): Case =>
+  async (bench) => {
+    const tokens = Math.max(...rows) + 2;
+    const w = bench.weight(matrix('w', [vocabSize + 3, 10]), 3);
+    const dx = bench.gradient('x', tokens, 10);
+    const x = bench.tensor('x', tokens, 10, 2);
+    const asked = Int32Array.from(rows);
+    const targets = asked.map((row) => (row * 7) % vocabSize);
+    await bench.keep('losses', bench.backend.crossEntropy(x, w, asked, targets, vocabSize));
+    const dy = bench.tensor('dy', rows.length, 1);
+    for (const into of [dx, null]) bench.backend.crossEntropyBackward(x, w, asked, targets, vocabSize, dy, into);
+    await bench.keep('dx', dx);
+  };
+
+// Around the 8 columns of a panel, the 384 and 128 of a block; the 128 tokens of a scan's chunk; lanes of 4 and 16.
+const cases: Readonly<Record<string, Case>> = {
+  'linear 1 x 1 x 1': linear(1, 1, 1),
+  'linear 5 x 7 x 9': linear(5, 7, 9),
+  'linear 129 x 8 x 16': linear(129, 8, 16),
+  'linear 385 x 17 x 130': linear(385, 17, 130),
+  'linear 3 x 33 x 385': linear(3, 33, 385),
+  'a frozen weight': frozen,
+  embedding,
+  'rmsNorm 16': rmsNorm(16, 1, 16),
+  'rmsNorm 7, no weight': rmsNorm(7, 1, null),
+  'rmsNorm 3 groups of 5, weight of 5': rmsNorm(15, 3, 5),
+  'rmsNorm 4 groups of 3, weight of 6': rmsNorm(12, 4, 6),
+  'conv 9 channels, 4 taps': conv(9, 4, true, [5, 3, 2, 7]),
+  'conv 4 channels, 3 taps, shorter than its taps': conv(4, 3, true, [1, 1, 0, 1]),
+  'conv 5 channels, 1 tap, plain': conv(5, 1, false, [2, 0, 3, 1]),
+  'conv 8 channels, 2 taps, plain': conv(8, 2, false, [3, 1, 4, 1]),
+  'scan 5 channels, 16 states': scan(5, 16, true, [7, 3, 2, 4]),
+  'scan 17 channels, 17 states': scan(17, 17, true, [1, 1, 0, 2]),
+  'scan 16 channels, 4 states, past two chunks': scan(16, 4, true, [260, 1, 128, 129]),
+  'scan 3 channels, 33 states, plain': scan(3, 33, false, [5, 0, 3, 130]),
+  'scan 1 channel, 1 state': scan(1, 1, true, [3, 2, 1, 2]),
+  siluGate,
+  add,
+  dropout,
+  'crossEntropy, consecutive rows': crossEntropy([1, 2, 3], 11),
+  'crossEntropy, rows with gaps': crossEntropy([0, 2, 5], 8),
+  'crossEntropy, more than a block': crossEntropy(
+    Array.from({ length: 130 }, (_, i) => i),
+    5,
+  ),
+};
+
+const BUILDS = ['simd', 'relaxed'] as const;
+
+describe.each(BUILDS)(
+  'backward kernels of the %s build equal the f64 reference within 1e-5 of the largest',
+  (build) => {
+    test.each(Object.keys(cases))('%s', async (name) => {
+      const [own, exact] = [await createWasmTrainingBackend({ build }), createReferenceBackend({ precision: 'f64' })];
+      const benches = [new Bench(own), new Bench(exact)] as const;
+      for (const bench of benches) await cases[name]!(bench);
+      const [found, expected] = await Promise.all(benches.map((bench) => bench.finish()));
+      expect([...found!.keys()]).toEqual([...expected!.keys()]);
+      for (const [key, want] of expected!) {
+        const largest = want.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
+        const worst = want.reduce((most, value, i) => Math.max(most, Math.abs(value - found!.get(key)![i]!)), 0);
+        expect(worst / largest, key).toBeLessThanOrEqual(1e-5);
+      }
+      own.dispose();
+      exact.dispose();
+    });
+  },
+);
+
+test('what runs is told: the ops of Mamba-1 are native', async () => {
+  const backend = await createWasmTrainingBackend();
+  const described = backend.describeBackward();
+  const native = Object.entries(described).filter(([, how]) => how === 'native');
+  expect(native.map(([op]) => op).sort()).toEqual([
+    'addBackward',
+    'causalConv1dBackward',
+    'crossEntropyBackward',
+    'dropoutBackward',
+    'embeddingBackward',
+    'linearBackward',
+    'rmsNormBackward',
+    'selectiveScanBackward',
+    'siluGateBackward',
+  ]);
+  expect(Object.keys(described).length).toBe(Object.keys(createReferenceBackend().describeBackward()).length);
+  backend.dispose();
+});
+
+test('new values of a weight are used at once, packed and transposed ones too; what is tracked is freed with it', async () => {
+  const backend = await createWasmTrainingBackend();
+  const bench = new Bench(backend);
+  const [w, taps] = [bench.weight(matrix('w', [9, 5])), bench.weight(vector('taps', [5, 2]))];
+  const field = { name: 'conv', shape: [5, 1], offset: 0 };
+  const segments = [{ start: 0, length: 3, slot: backend.createSlot(5), reset: true }];
+  const run = async (): Promise<Float32Array[]> => {
+    const x = backend.upload(values('x', 15), [3, 5]);
+    const results = [backend.linear(x, w, null), backend.causalConv1d(x, taps, null, 'none', field, segments)];
+    return Promise.all(results.map((result) => backend.read(result)));
+  };
+  const before = await run();
+  for (const weight of [w, taps]) backend.writeWeight(weight, values(weight.name, size(weight.shape), 2));
+  const after = await run();
+  expect(after).toEqual(before.map((part) => part.map((value) => 2 * value)));
+  expect(() => backend.writeWeight(w, new Float32Array(3))).toThrow(expect.objectContaining({ code: 'SHAPE' }));
+  for (const weight of [w, taps]) backend.freeWeight(weight);
+  expect(backend.memory().weights).toBe(0);
+  await expect(backend.readGradient(w)).rejects.toMatchObject({ code: 'FOREIGN' });
+  backend.dispose();
+});
+
+test('a weight that is not f32 cannot be trained: DTYPE', async () => {
+  const backend = await createWasmTrainingBackend();
+  const writer = backend.createWeight(matrix('w', [8, 4]), 'bf16');
+  writer.write(new Uint8Array(64));
+  const weight = writer.finish();
+  expect(() => backend.trackGradient(weight)).toThrow(expect.objectContaining({ code: 'DTYPE' }));
+  backend.dispose();
+});

@@ -1,0 +1,300 @@
+//! The backward passes.
+#![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+
+use crate::scalar::conv::load_history;
+use crate::scalar::conv::store_history;
+use crate::scalar::scan::Scan;
+use crate::simd128::backward::{conv, dropout, elementwise, loss, norm, product, scan};
+
+#[no_mangle]
+pub extern "C" fn weight_gradient_scratch_len() -> usize {
+    product::SCRATCH
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn input_gradient(
+    dy: *const f32,
+    dy_stride: usize,
+    w: *const f32,
+    dx: *mut f32,
+    dx_stride: usize,
+    tokens: usize,
+    inputs: usize,
+    outputs: usize,
+) {
+    product::input_gradient(dy, dy_stride, w, dx, dx_stride, tokens, inputs, outputs)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn weight_gradient(
+    dy: *const f32,
+    dy_stride: usize,
+    x: *const f32,
+    x_stride: usize,
+    dw: *mut f32,
+    tokens: usize,
+    inputs: usize,
+    outputs: usize,
+    scratch: *mut f32,
+) {
+    product::weight_gradient(dy, dy_stride, x, x_stride, dw, tokens, inputs, outputs, scratch)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn add_rows(
+    from: *const f32,
+    from_stride: usize,
+    to: *mut f32,
+    to_stride: usize,
+    tokens: usize,
+    width: usize,
+) {
+    elementwise::add_rows(from, from_stride, to, to_stride, tokens, width)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn add_columns(from: *const f32, stride: usize, to: *mut f32, tokens: usize, width: usize) {
+    elementwise::add_columns(from, stride, to, tokens, width)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn embedding_backward(
+    ids: *const u32,
+    dy: *const f32,
+    dy_stride: usize,
+    dw: *mut f32,
+    tokens: usize,
+    width: usize,
+) {
+    elementwise::embedding(ids, dy, dy_stride, dw, tokens, width)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn silu_gate_backward(
+    x: *const f32,
+    x_stride: usize,
+    gate: *const f32,
+    gate_stride: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    dgate: *mut f32,
+    dgate_stride: usize,
+    tokens: usize,
+    width: usize,
+) {
+    elementwise::silu_gate(
+        x,
+        x_stride,
+        gate,
+        gate_stride,
+        dy,
+        dy_stride,
+        dx,
+        dx_stride,
+        dgate,
+        dgate_stride,
+        tokens,
+        width,
+    )
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn rms_norm_backward(
+    x: *const f32,
+    x_stride: usize,
+    w: *const f32,
+    w_len: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    dw: *mut f32,
+    tokens: usize,
+    width: usize,
+    groups: usize,
+    eps: f32,
+) {
+    norm::rms_norm(x, x_stride, w, w_len, dy, dy_stride, dx, dx_stride, dw, tokens, width, groups, eps)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn cross_entropy(
+    logits: *mut f32,
+    targets: *const u32,
+    losses: *mut f32,
+    slopes: *const f32,
+    rows: usize,
+    vocabulary: usize,
+) {
+    loss::cross_entropy(logits, targets, losses, slopes, rows, vocabulary)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn dropout(
+    x: *const f32,
+    x_stride: usize,
+    y: *mut f32,
+    y_stride: usize,
+    tokens: usize,
+    width: usize,
+    site: u32,
+    step_low: u32,
+    step_high: u32,
+    seed_low: u32,
+    seed_high: u32,
+    limit: f64,
+    scale: f32,
+    add: u32,
+) {
+    let words = [site, step_low, step_high, seed_low, seed_high];
+    dropout::dropout(x, x_stride, y, y_stride, tokens, width, words, limit, scale, add != 0)
+}
+
+#[no_mangle]
+pub extern "C" fn causal_conv_backward_scratch_len(tokens: usize, channels: usize, taps: usize) -> usize {
+    conv::scratch_len(tokens, channels) + 3 * channels * taps
+}
+
+/// `w` is `[taps, channels]`, `dw` `[channels, taps]`; `state` and `gradient` are `[channels, taps - 1]`.
+#[no_mangle]
+pub unsafe extern "C" fn causal_conv_backward(
+    x: *const f32,
+    x_stride: usize,
+    w: *const f32,
+    bias: *const f32,
+    state: *const f32,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    dw: *mut f32,
+    dbias: *mut f32,
+    gradient: *mut f32,
+    tokens: usize,
+    channels: usize,
+    taps: usize,
+    with_silu: u32,
+    scratch: *mut f32,
+) {
+    let history = scratch.add(conv::scratch_len(tokens, channels));
+    let slopes = history.add(channels * taps);
+    let sums = slopes.add(channels * taps);
+    load_history(state, history, channels, taps);
+    load_history(gradient, slopes, channels, taps);
+    core::ptr::write_bytes(sums, 0, channels * taps);
+    conv::causal_conv(
+        x,
+        x_stride,
+        w,
+        bias,
+        history,
+        dy,
+        dy_stride,
+        dx,
+        dx_stride,
+        sums,
+        dbias,
+        slopes,
+        tokens,
+        channels,
+        taps,
+        with_silu != 0,
+        scratch,
+    );
+    // With no row of x, the "last inputs" are the history itself.
+    store_history(core::ptr::null(), 0, slopes, gradient, 0, channels, taps);
+    if !dw.is_null() {
+        for c in 0..channels {
+            for k in 0..taps {
+                *dw.add(c * taps + k) += *sums.add(k * channels + c);
+            }
+        }
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn scan_backward_scratch_len(tokens: usize, states: usize) -> usize {
+    scan::scratch_len(tokens, states)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn selective_scan_backward(
+    u: *const f32,
+    u_stride: usize,
+    delta: *const f32,
+    delta_stride: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    c: *const f32,
+    c_stride: usize,
+    d: *const f32,
+    z: *const f32,
+    z_stride: usize,
+    delta_bias: *const f32,
+    softplus: u32,
+    state: *mut f32,
+    tokens: usize,
+    channels: usize,
+    states: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    du: *mut f32,
+    du_stride: usize,
+    ddelta: *mut f32,
+    ddelta_stride: usize,
+    db: *mut f32,
+    db_stride: usize,
+    dc: *mut f32,
+    dc_stride: usize,
+    dz: *mut f32,
+    dz_stride: usize,
+    da: *mut f32,
+    dd: *mut f32,
+    ddelta_bias: *mut f32,
+    gradient: *mut f32,
+    scratch: *mut f32,
+) {
+    let forward = Scan {
+        u,
+        u_stride,
+        delta,
+        delta_stride,
+        a,
+        b,
+        b_stride,
+        c,
+        c_stride,
+        d,
+        z,
+        z_stride,
+        delta_bias,
+        softplus: softplus != 0,
+        state,
+        y: core::ptr::null_mut(),
+        tokens,
+        channels,
+        states,
+    };
+    let gradients = scan::Gradients {
+        dy,
+        dy_stride,
+        u: du,
+        u_stride: du_stride,
+        delta: ddelta,
+        delta_stride: ddelta_stride,
+        b: db,
+        b_stride: db_stride,
+        c: dc,
+        c_stride: dc_stride,
+        z: dz,
+        z_stride: dz_stride,
+        a: da,
+        d: dd,
+        delta_bias: ddelta_bias,
+        state: gradient,
+    };
+    scan::selective_scan(&forward, &gradients, scratch)
+}
