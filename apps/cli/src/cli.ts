@@ -15,7 +15,10 @@ const program = new Command('mamba')
   .showHelpAfterError('(add --help for the options)');
 
 const model = (): Option =>
-  new Option('--model <dir>', 'folder or http address of a checkpoint (default: the embedded one)');
+  new Option(
+    '--model <model>',
+    'folder, GGUF file, address or hub id (ORG/NAME) of a checkpoint (default: the embedded one)',
+  );
 const backend = (): Option =>
   new Option('--backend <name>', 'kernels to run on')
     .choices(['auto', 'reference', 'wasm-simd', 'wasm-relaxed'])
@@ -180,9 +183,38 @@ program
 program
   .command('show')
   .description('what a checkpoint is: architecture, parameters, dtypes, memory')
-  .argument('[model]', 'folder or http address of a checkpoint (default: the embedded one)')
+  .argument('[model]', 'folder, GGUF file, address or hub id (ORG/NAME) of a checkpoint (default: the embedded one)')
   .addOption(json())
   .action(async (source, options) => (await import('./commands/show.ts')).show(source, options));
+
+program
+  .command('pull')
+  .description('download a model from the hub into the cache that is shared with Python')
+  .argument('<model>', 'ORG/NAME[@REVISION][:FILE]')
+  .option('--dtype <dtype>', 'the least precise weights that serve: q4_k prefers a GGUF file of that type')
+  .addOption(json())
+  .action(async (id, options) => (await import('./commands/pull.ts')).pull(id, options));
+
+program
+  .command('ls')
+  .description('the models in the cache, with their sizes')
+  .addOption(json())
+  .action(async (options) => (await import('./commands/cache.ts')).list(options));
+
+program
+  .command('rm')
+  .description('remove models from the cache')
+  .argument('<models...>', 'ORG/NAME')
+  .addOption(json())
+  .action(async (ids, options) => (await import('./commands/cache.ts')).remove(ids, options));
+
+for (const command of program.commands) {
+  if (['ls', 'rm'].includes(command.name())) continue;
+  command.option('--offline', 'ask no hub: use what is in the cache (as HF_HUB_OFFLINE=1)');
+}
+program.hook('preAction', (_, command) => {
+  if (command.opts().offline) process.env.HF_HUB_OFFLINE = '1';
+});
 
 // Whoever reads stdout may have seen enough (`mamba run | head`): that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

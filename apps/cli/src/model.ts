@@ -9,15 +9,33 @@ import {
   loadLanguageModel,
   randomWeights,
 } from '@mamba-ts/layers';
+import type { OpenedModel } from '@mamba-ts/loaders';
 import { type DType, MambaError, type WeightSource } from '@mamba-ts/tensor';
-import { type BackendName, createBackend, fromPretrained, type LocalModel } from 'mamba-ts';
+import { type BackendName, createBackend, type LocalModel, loadLocalModel } from 'mamba-ts';
 import { openNodeSource } from 'mamba-ts/node';
-import { ProgressBar } from './progress.ts';
+import { note, ProgressBar } from './progress.ts';
 
 /** The checkpoint that is meant where none is named. */
 export async function modelSource(model: string | undefined): Promise<string> {
   return model ?? (await import('@mamba-ts/model-shakespeare')).modelUrl.href;
 }
+
+/** Opens a checkpoint by path, address or hub id; what must be downloaded first shows how far it is. */
+export async function openSource(model: string | undefined, signal: AbortSignal): Promise<OpenedModel> {
+  const bar = new ProgressBar('downloading', 'bytes');
+  try {
+    return await openNodeSource(await modelSource(model), {
+      signal,
+      onProgress: ({ phase, done, total }) => bar.update(done, total, phase === 'wait' ? WAITING : undefined),
+      onNote: note,
+    });
+  } finally {
+    bar.end();
+  }
+}
+
+/** Shown in place of rate and time left. */
+export const WAITING: string = 'waiting for another process that downloads it';
 
 export interface ModelOptions {
   readonly model?: string;
@@ -26,14 +44,14 @@ export interface ModelOptions {
 
 /** Loads with a progress bar, in this thread: a command has nothing else to do meanwhile, and starts sooner so. */
 export async function load(options: ModelOptions, signal: AbortSignal): Promise<LocalModel> {
+  const opened = await openSource(options.model, signal);
   const bar = new ProgressBar('loading');
   try {
-    return (await fromPretrained(await modelSource(options.model), {
+    return await loadLocalModel(opened, {
       backend: options.backend,
-      worker: false,
       signal,
       onProgress: ({ done, total }) => bar.update(done, total),
-    })) as LocalModel;
+    });
   } finally {
     bar.end();
   }
@@ -58,7 +76,7 @@ export async function loadBare(options: BareModelOptions, signal: AbortSignal): 
       const weights = audible(randomWeights(tree, options.dtype, 1));
       return await loadLanguageModel(architecture, config, weights, backend, { signal });
     }
-    const opened = await openNodeSource(await modelSource(options.model), signal);
+    const opened = await openSource(options.model, signal);
     const architecture = await findArchitecture(opened.config);
     return await loadLanguageModel(architecture, opened.config as ConfigJson, opened.weights, backend, { signal });
   } catch (error) {

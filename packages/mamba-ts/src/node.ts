@@ -9,7 +9,7 @@ import { clientOf } from './worker-client.ts';
 export * from './exports.ts';
 export { openNodeSource };
 
-/** The path or address of a model folder, or the files of one. */
+/** A path or an address of a model folder or a GGUF file, a hub id (`org/name`), or the files of a model. */
 export type ModelSource = string | URL | Iterable<File>;
 
 /**
@@ -19,7 +19,7 @@ export type ModelSource = string | URL | Iterable<File>;
 export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
   checkLoadOptions(options);
   const wire = wireSource(source, (given) => (typeof given === 'string' ? given : given.href));
-  if (options.worker === false) return loadLocalModel(await openNodeSource(wire, options.signal), options);
+  if (options.worker === false) return loadLocalModel(await openNodeSource(wire, options), options);
   const worker = new Worker(new URL('./node/worker.ts', import.meta.url));
   const client = clientOf(
     {

@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { saveFile, saveFolder } from '@mamba-ts/loaders/node';
 import { MambaError } from '@mamba-ts/tensor';
 import { type ConvertDType, convertModel } from 'mamba-ts';
-import { openNodeSource } from 'mamba-ts/node';
 import { interruptible } from '../failure.ts';
-import { printJson } from '../model.ts';
+import { openSource, printJson } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
 import { print } from '../terminal.ts';
 
@@ -20,7 +19,7 @@ export async function convert(from: string, out: string, options: ConvertOptions
   await interruptible(async (signal) => {
     const started = performance.now();
     const to = options.to ?? (/\.gguf$/i.test(out) ? 'gguf' : 'safetensors');
-    const opened = await openNodeSource(from, signal);
+    const opened = await openSource(from, signal);
     const bar = new ProgressBar('converting');
     const { dtype, files, types, lost } = await convertModel(opened, to, {
       dtype: options.dtype,

@@ -1,7 +1,6 @@
 import { type ConfigJson, findArchitecture, listParameters } from '@mamba-ts/layers';
-import { openNodeSource } from 'mamba-ts/node';
 import { interruptible } from '../failure.ts';
-import { modelSource, printJson } from '../model.ts';
+import { openSource, printJson } from '../model.ts';
 import { print } from '../terminal.ts';
 
 const MB = 1e6;
@@ -9,7 +8,7 @@ const MB = 1e6;
 /** `mamba show MODEL`: what a checkpoint is, from its headers; the weights are not read. */
 export async function show(source: string | undefined, options: { json?: boolean }): Promise<void> {
   await interruptible(async (signal) => {
-    const opened = await openNodeSource(await modelSource(source), signal);
+    const opened = await openSource(source, signal);
     const architecture = await findArchitecture(opened.config);
     const definition = architecture.createModel(architecture.parseConfig(opened.config as ConfigJson));
     const entries = new Map(

@@ -1,8 +1,7 @@
 import { MambaError } from '@mamba-ts/tensor';
 import { tokenizerOf } from 'mamba-ts';
-import { openNodeSource } from 'mamba-ts/node';
 import { interruptible } from '../failure.ts';
-import { modelSource, printJson, readStdin } from '../model.ts';
+import { openSource, printJson, readStdin } from '../model.ts';
 
 /** `mamba tokenize [TEXT]`: ids and the text of each; the weights are not read. */
 export async function tokenize(
@@ -11,7 +10,7 @@ export async function tokenize(
 ): Promise<void> {
   await interruptible(async (signal) => {
     const text = argument ?? (await readStdin(signal));
-    const opened = await openNodeSource(await modelSource(options.model), signal);
+    const opened = await openSource(options.model, signal);
     const tokenizer = tokenizerOf(opened);
     if (!tokenizer) throw new MambaError('NO_TOKENIZER', `${opened.name} has no tokenizer`);
     const ids = tokenizer.encode(text);

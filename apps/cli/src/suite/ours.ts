@@ -15,7 +15,7 @@ export const oursInNode: Engine = {
   version: `Node ${process.versions.node}`,
   async load(file, threads, signal): Promise<CostedModel> {
     const { openNodeSource } = await import('mamba-ts/node');
-    return loadForSpeed(await openNodeSource(file, signal), threads, signal);
+    return loadForSpeed(await openNodeSource(file, { signal }), threads, signal);
   },
   async close() {},
 };

@@ -1,6 +1,6 @@
 // Node's worker: a worker thread that serves one model.
 import { parentPort } from 'node:worker_threads';
-import { serveModel, type WireSource } from '../serve-model.ts';
+import { serveModel } from '../serve-model.ts';
 import { openNodeSource } from './source.ts';
 
 serveModel(
@@ -8,5 +8,5 @@ serveModel(
     post: (message) => parentPort!.postMessage(message),
     listen: (onMessage) => parentPort!.on('message', onMessage),
   },
-  (source: WireSource, { signal }) => openNodeSource(source, signal),
+  openNodeSource,
 );
