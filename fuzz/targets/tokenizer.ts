@@ -114,6 +114,23 @@ const FILES = [
     { ...llama, vocab: llamaVocab, merges: ['a b', '\u2581 ab', 'ab ab'] },
   ),
   file(
+    {
+      added_tokens: [],
+      normalizer: null,
+      post_processor: null,
+      pre_tokenizer: {
+        type: 'Sequence',
+        pretokenizers: [
+          { type: 'Digits', individual_digits: true },
+          { type: 'Split', pattern: { Regex: ' ?[^\\s\\p{L}!-/]{1,3}' }, behavior: 'Isolated', invert: false },
+          { type: 'Split', pattern: { Regex: '\\s+$' }, behavior: 'Isolated', invert: false },
+          BYTE_LEVEL,
+        ],
+      },
+    },
+    {},
+  ),
+  file(
     { added_tokens: [], normalizer: null, post_processor: null, pre_tokenizer: METASPACE, decoder: METASPACE },
     { ...llama, vocab: { '<unk>': 0, a: 1, b: 2, ab: 3, '\u2581': 4, '<0xC3>': 5, '<0xA9>': 6 }, merges: ['a b'] },
   ),
@@ -129,7 +146,7 @@ const WORDS = {
   ),
   values: [
     ...quoted(
-      'BPE WordPiece Unigram WordLevel ByteLevel Sequence Split NFC NFD NFKC Metaspace Isolated Removed TemplateProcessing ' +
+      'BPE WordPiece Unigram WordLevel ByteLevel Digits Sequence Split NFC NFD NFKC Metaspace Isolated Removed TemplateProcessing ' +
         'RobertaProcessing ByteFallback Fuse Strip Replace Prepend Lowercase always first never A B a b ab Ġ Ġab \u2581 <|end|>',
     ),
     ...[
@@ -146,6 +163,9 @@ const WORDS = {
     ],
     ...[
       '{"Regex":"(a+)+$"}',
+      '{"Regex":"[a-z]+"}',
+      '{"Regex":"\\\\s?[^a\\\\p{P}]{1,2}"}',
+      '{"Regex":"[^\\ud800-z]"}',
       '{"String":" "}',
       '{"SpecialToken":{"id":"<|end|>"}}',
       '{"Sequence":{"id":"B"}}',
@@ -221,6 +241,7 @@ const METADATA: readonly JsonNode[] = [
   },
   { model: 'llama', tokens: TOKENS, scores: TOKENS.map(() => -1), add_space_prefix: false, add_bos_token: false },
   BYTE_LEVEL_FIELDS,
+  { ...BYTE_LEVEL_FIELDS, pre: 'deepseek-llm' },
   { ...BYTE_LEVEL_FIELDS, pre: 'gpt-2', add_bos_token: true, eos_token_id: 0, add_eos_token: true },
 ].map((value) => treeOf(JSON.stringify(value)));
 
@@ -230,7 +251,7 @@ const FIELD_WORDS = {
       'add_space_prefix',
   ),
   values: quoted(
-    'llama gpt2 t5 bert gpt-2 llama-bpe qwen2 default constructor <s> <x> a b ab \u2581 \u2581ab <0x41> [PAD]',
+    'llama gpt2 t5 bert gpt-2 llama-bpe qwen2 default falcon starcoder deepseek-coder deepseek-v3 bloom viking constructor <s> <x> a b ab \u2581 \u2581ab <0x41> [PAD]',
   ).concat(['true', 'false', '0', '1', '3', '4', '5', '6', '7', '-1', '1e30', '"a b"', '[]', '[1]', '["a"]']),
 };
 

@@ -1,5 +1,6 @@
 import { byteTokenIds } from './character-bpe.ts';
 import { TokenizerError } from './errors.ts';
+import { byteLevel, KINDS } from './gguf-pre-tokenizers.ts';
 import { type JsonObject, overLimit } from './json.ts';
 import { MAX_MERGES } from './merges.ts';
 import { parseTokenizerJson, type TokenizerConfig } from './parse.ts';
@@ -12,51 +13,6 @@ import { ScoredPieces } from './scored-pieces.ts';
 export type GgufTokenizerFields = ReadonlyMap<string, unknown>;
 
 export const KEY = 'tokenizer.ggml.';
-
-/** How a text is cut before the merges; names as llama.cpp has them (llama-vocab.cpp). */
-export interface PreTokenizerKind {
-  readonly names: readonly string[];
-  readonly json: JsonObject;
-  readonly ignoreMerges: boolean;
-  /** Whether the beginning-of-text token goes first where the file does not say. */
-  readonly addBos: boolean;
-}
-
-const byteLevel = (useRegex: boolean, addPrefixSpace = false): JsonObject => ({
-  type: 'ByteLevel',
-  add_prefix_space: addPrefixSpace,
-  trim_offsets: true,
-  use_regex: useRegex,
-});
-
-const splitThenBytes = (digits: string): JsonObject => ({
-  type: 'Sequence',
-  pretokenizers: [
-    {
-      type: 'Split',
-      pattern: {
-        Regex:
-          `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}${digits}` +
-          '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
-      },
-      behavior: 'Isolated',
-      invert: false,
-    },
-    byteLevel(false),
-  ],
-});
-
-/** The first name of each is the one that is written. */
-export const KINDS: readonly PreTokenizerKind[] = [
-  {
-    names: ['gpt-2', 'mpt', 'olmo', 'jais', 'phi-2', 'modern-bert'],
-    json: byteLevel(true),
-    ignoreMerges: false,
-    addBos: false,
-  },
-  { names: ['llama-bpe', 'llama3', 'llama-v3'], json: splitThenBytes('{1,3}'), ignoreMerges: true, addBos: true },
-  { names: ['qwen2', 'stablelm2'], json: splitThenBytes(''), ignoreMerges: false, addBos: false },
-];
 
 /** What `tokenizer.ggml.token_type` says of a token. */
 export const NORMAL = 1;

@@ -1,7 +1,9 @@
+import { DEEPSEEK3 } from './gguf-pre-tokenizers.ts';
 import { asArray, asFlag, asId, asObject, asText, malformed, onlyFields, overLimit, unsupported } from './json.ts';
 import type { Place } from './model.ts';
 import { type Metaspace, parseMetaspace } from './parse-text.ts';
-import { type Splitter, splitGpt2, splitLlama3 } from './split.ts';
+import { type Splitter, splitDeepseek3, splitGpt2, splitLlama3 } from './split.ts';
+import { splitDigits, splitterOfClass } from './split-class.ts';
 
 /** Sequences may hold sequences; this deep and no deeper, and this many parts in all. */
 const MAX_DEPTH = 8;
@@ -22,13 +24,17 @@ export interface PostProcessor {
   readonly suffix: readonly number[];
 }
 
-// The split patterns in use, each with its scanner. Patterns of a file are compared, never run (see split.ts).
+// The split patterns in use, each with its scanner; patterns of one class have one for all (split-class.ts). Patterns of a
+// file are compared, never run (see split.ts).
 const LLAMA3_HEAD = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}";
 const LLAMA3_TAIL = '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const PATTERNS: ReadonlyMap<string, Splitter> = new Map([
   ["'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", splitGpt2],
   [`${LLAMA3_HEAD}{1,3}${LLAMA3_TAIL}`, splitLlama3(3)],
   [`${LLAMA3_HEAD}${LLAMA3_TAIL}`, splitLlama3(1)],
+  // With line ends spelled out, and as themselves.
+  [DEEPSEEK3, splitDeepseek3],
+  [DEEPSEEK3.replaceAll('\\r\\n', '\r\n'), splitDeepseek3],
 ]);
 
 /** The parts of a possibly nested `{type: 'Sequence', [list]: [...]}`, in order. `null` is no part at all. */
@@ -57,7 +63,7 @@ export function parsePreTokenizer(value: unknown): PreTokenizer {
   const parts = flatten(value, 'pre_tokenizer', 'pretokenizers');
   const last = parts.at(-1);
   if (last === undefined) return { preTokenize: (piece, _place, emit) => emit(piece), byteLevel: false };
-  const supported = ['ByteLevel', 'Split followed by ByteLevel', 'Sequence of these', 'Metaspace', 'null'];
+  const supported = ['ByteLevel', 'Split and Digits followed by ByteLevel', 'Sequence of these', 'Metaspace', 'null'];
   const [part, path] = last;
   const object = asObject(part, path);
   if (object.type === 'Metaspace' && parts.length === 1) {
@@ -98,13 +104,22 @@ function metaspace({ replacement, prepend, split }: Metaspace): PreTokenize {
 
 function parseSplit(part: unknown, path: string, supported: readonly string[]): Splitter {
   const object = asObject(part, path);
+  if (object.type === 'Digits') {
+    onlyFields(object, path, ['type', 'individual_digits']);
+    return splitDigits(asFlag(object.individual_digits, `${path}.individual_digits`));
+  }
   if (object.type !== 'Split') throw unsupported(`${path}.type (before the last step)`, object.type, supported);
   onlyFields(object, path, ['type', 'pattern', 'behavior', 'invert']);
   const pattern = asObject(object.pattern, `${path}.pattern`);
   onlyFields(pattern, `${path}.pattern`, ['Regex']);
   const regex = asText(pattern.Regex, `${path}.pattern.Regex`);
-  const splitter = PATTERNS.get(regex);
-  if (splitter === undefined) throw unsupported(`${path}.pattern.Regex`, regex, [...PATTERNS.keys()]);
+  const splitter = PATTERNS.get(regex) ?? splitterOfClass(regex);
+  if (splitter === undefined) {
+    throw unsupported(`${path}.pattern.Regex`, regex, [
+      'a class of characters, such as \\p{N}{1,3}',
+      ...PATTERNS.keys(),
+    ]);
+  }
   if (asText(object.behavior, `${path}.behavior`) !== 'Isolated') {
     throw unsupported(`${path}.behavior`, object.behavior, ['Isolated']);
   }

@@ -1,4 +1,4 @@
-import { LETTER, NUMBER, SPACE, unicodeProperties } from './unicode.ts';
+import { LETTER, MARK, NUMBER, PUNCTUATION, SPACE, SYMBOL, unicodeProperties } from './unicode.ts';
 
 /** Calls `emit` with the start and end of every piece of `text`, in order, without gaps. */
 export type Splitter = (text: string, emit: (start: number, end: number) => void) => void;
@@ -63,11 +63,65 @@ function piece(
     return end;
   }
 
-  // White space: up to its last line end if it has one, else as in GPT-2.
+  return spaceOrLineEnd(text, start, properties);
+}
+
+/** `\s*[\r\n]+|\s+(?!\S)|\s+`: white space up to its last line end if it has one, else as in GPT-2. */
+function spaceOrLineEnd(text: string, start: number, properties: Uint8Array): number {
   let end = runEnd(text, start, SPACE, SPACE, properties);
   const whole = end;
   while (end > start && !isLineEnd(text.charCodeAt(end - 1))) end--;
   return end > start ? end : allButLast(text, start, whole);
+}
+
+const WORD_MASK = LETTER | MARK;
+const SIGN_MASK = PUNCTUATION | SYMBOL;
+
+/**
+ * DeepSeek 3: ASCII punctuation with the ASCII letters after it, words with one other character before them, signs with a
+ * space before them and line ends after them, white space; what is none of these stays together between them.
+ */
+export const splitDeepseek3: Splitter = (text, emit) => {
+  const properties = unicodeProperties();
+  const has = (at: number, mask: number): boolean =>
+    at < text.length && (properties[text.codePointAt(at)!]! & mask) !== 0;
+  const endOf = (start: number, mask: number): number => {
+    let at = start;
+    while (has(at, mask)) at += text.codePointAt(at)! > 0xffff ? 2 : 1;
+    return at;
+  };
+  let done = 0;
+  for (let start = 0; start < text.length; ) {
+    const first = text.codePointAt(start)!;
+    const second = start + (first > 0xffff ? 2 : 1);
+    const isSign = has(start, SIGN_MASK);
+    let end = start;
+    if (first < 0x80 && isSign && isAsciiLetter(text.charCodeAt(second))) {
+      for (end = second; isAsciiLetter(text.charCodeAt(end)); ) end++;
+    } else if (has(start, WORD_MASK)) {
+      end = endOf(start, WORD_MASK);
+    } else if (!isSign && !isLineEnd(first) && has(second, WORD_MASK)) {
+      end = endOf(second, WORD_MASK);
+    } else if (isSign || (first === 0x20 && has(second, SIGN_MASK))) {
+      end = endOf(isSign ? start : second, SIGN_MASK);
+      while (isLineEnd(text.charCodeAt(end))) end++;
+    } else if (has(start, SPACE)) {
+      end = spaceOrLineEnd(text, start, properties);
+    }
+    if (end === start) {
+      start = second;
+      continue;
+    }
+    if (done < start) emit(done, start);
+    emit(start, end);
+    start = end;
+    done = end;
+  }
+  if (done < text.length) emit(done, text.length);
+};
+
+function isAsciiLetter(unit: number): boolean {
+  return (unit | 0x20) >= 0x61 && (unit | 0x20) <= 0x7a;
 }
 
 function isLineEnd(codePoint: number): boolean {

@@ -1,6 +1,7 @@
 import type { AddedToken } from './added-tokens.ts';
 import { TokenizerError } from './errors.ts';
-import { CONTROL, KEY, KINDS, NORMAL, type PreTokenizerKind, UNUSED, USER_DEFINED } from './gguf.ts';
+import { CONTROL, KEY, NORMAL, UNUSED, USER_DEFINED } from './gguf.ts';
+import { KINDS, type PreTokenizerKind } from './gguf-pre-tokenizers.ts';
 import { type JsonObject, unsupported } from './json.ts';
 import { parseTokenizerJson } from './parse.ts';
 
@@ -70,7 +71,7 @@ function kindOf(preTokenizer: unknown, ignoreMerges: boolean): PreTokenizerKind 
   if (kind) return kind;
   throw new TokenizerError(
     'TOKENIZER_UNSUPPORTED',
-    'tokenizer.json: its pre_tokenizer has no name in GGUF that is known here; those of GPT-2, Llama 3 and Qwen 2 have. ' +
+    'tokenizer.json: its pre_tokenizer has no name in GGUF that is known here; those of GPT-2, Llama 3, Qwen 2, DeepSeek and others have. ' +
       'Write safetensors, where tokenizer.json stays as it is.',
     { path: 'pre_tokenizer', found: wanted.slice(0, 200), supported: KINDS.flatMap(({ names }) => names) },
   );

@@ -11,6 +11,12 @@ export const SPACE = 4;
 export const WORD = 8;
 /** NFC may move, change or join it. */
 export const COMPOSING = 16;
+/** `\p{M}` of Oniguruma. */
+export const MARK = 32;
+/** `\p{P}` of Oniguruma. */
+export const PUNCTUATION = 64;
+/** `\p{S}` of Oniguruma. */
+export const SYMBOL = 128;
 
 function expandRuns(runs: string): Uint8Array {
   const table = new Uint8Array(0x110000);

@@ -95,7 +95,7 @@ test('the tokens around a text are added where the file, or its kind, says so', 
 test.each<[string, unknown, string]>([
   ['model', 'bert', 'TOKENIZER_UNSUPPORTED'],
   ['model', undefined, 'TOKENIZER_JSON'],
-  ['pre', 'default', 'TOKENIZER_UNSUPPORTED'],
+  ['pre', 'tekken', 'TOKENIZER_UNSUPPORTED'],
   ['pre', 'constructor', 'TOKENIZER_UNSUPPORTED'],
   ['pre', undefined, 'TOKENIZER_JSON'],
   ['add_space_prefix', true, 'TOKENIZER_UNSUPPORTED'],
