@@ -66,7 +66,9 @@ test('what would be read as another tokenizer is refused', async () => {
   const refused = (change: Record<string, unknown>): string =>
     codeOf(() => ggufOfTokenizerJson(JSON.stringify({ ...json, ...change }), { rows: 3100 }));
   expect(refused({})).toBe('no error');
-  expect(refused({ model: { ...(json.model as object), ignore_merges: false } })).toBe('TOKENIZER_UNSUPPORTED');
+  // The same cuts have another name where a whole word is no token by itself.
+  const merging = JSON.stringify({ ...json, model: { ...(json.model as object), ignore_merges: false } });
+  expect(ggufOfTokenizerJson(merging, { rows: 3100 }).fields.get('tokenizer.ggml.pre')).toEqual(['string', 'dbrx']);
   expect(
     refused({ pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true } }),
   ).toBe('TOKENIZER_UNSUPPORTED');
