@@ -125,7 +125,7 @@ const fn bytes(bits: u32) -> u32 {
 struct Codes<const HIGH: usize>;
 
 impl<const HIGH: usize> Codes<HIGH> {
-    const STEPS: usize = if HIGH == 0 { 2 } else { 4 / HIGH };
+    const STEPS: usize = [2, 4, 2][HIGH];
     const FIRST: usize = if HIGH == 0 { 0 } else { 16 };
     const BYTES: usize = Self::FIRST + 16 * Self::STEPS;
 

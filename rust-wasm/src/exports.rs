@@ -267,3 +267,8 @@ pub unsafe extern "C" fn limit_read(p: *const f32, bytes: usize, passes: usize) 
 pub unsafe extern "C" fn limit_multiply_add(rounds: usize, p: *const f32) -> f32 {
     limits::multiply_add(rounds, p)
 }
+
+#[no_mangle]
+pub unsafe extern "C" fn limit_dot(rounds: usize, p: *const u8) -> f32 {
+    limits::dot(rounds, p)
+}

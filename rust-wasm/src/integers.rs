@@ -6,6 +6,9 @@
 //! products for 16 weights are fewer instructions than any way to widen weights to f32 takes. Without relaxed SIMD both
 //! go as i16. `SIGNED` is whether the weights are signed bytes.
 
+// Methods, not operators, as in `lanes`.
+#![allow(clippy::should_implement_trait)]
+
 /// Bytes that 4 activations take.
 pub const FOUR: usize = 8;
 /// The largest magnitude of an activation.

@@ -1,5 +1,6 @@
 //! What this machine can do in WebAssembly on one thread: the denominators of the benchmarks.
 
+use crate::integers::{Dots, Four, I8x16};
 use crate::lanes::F32x4;
 
 const ACCUMULATORS: usize = 12;
@@ -35,4 +36,19 @@ pub unsafe fn multiply_add(rounds: usize, p: *const f32) -> f32 {
         }
     }
     a.iter().fold(0.0, |total, value| total + value.sum())
+}
+
+/// `rounds` x 6 x 2 independent dot products, as the products of 7-bit codes do them, all in registers: 16 multiply-adds
+/// of bytes each with relaxed SIMD, else 8 of 16 bits. `p` points to 16 bytes.
+/// # Safety
+/// `p` points to 16 readable bytes.
+pub unsafe fn dot(rounds: usize, p: *const u8) -> f32 {
+    let (w, x) = (I8x16::load(p), Four::load(p));
+    let mut a = [Dots::zero(); 6];
+    for _ in 0..rounds {
+        for value in a.iter_mut() {
+            *value = value.add::<false>(w, x, w);
+        }
+    }
+    a.iter().fold(0.0, |total, value| total + value.finish::<false>().sum())
 }

@@ -196,7 +196,7 @@ test('mamba bench --json: median, min and max of each figure, the limits and wha
     expect(max, key).toBeGreaterThanOrEqual(median!);
   }
   const { limits } = result as { limits: Record<string, number> };
-  expect(Object.keys(limits)).toEqual(['read_gb_s', 'f32_gflop_s']);
+  expect(Object.keys(limits)).toEqual(['read_gb_s', 'f32_gflop_s', 'dot_gop_s']);
   for (const value of [...Object.values(limits), result.ratio_decode, result.ratio_prefill]) {
     expect(value).toBeGreaterThan(0);
   }

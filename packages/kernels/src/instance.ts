@@ -338,6 +338,7 @@ export interface Kernels {
   ): void;
   limit_read(address: number, bytes: number, passes: number): number;
   limit_multiply_add(rounds: number, address: number): number;
+  limit_dot(rounds: number, address: number): number;
 }
 
 /** Where the module's bytes come from. */

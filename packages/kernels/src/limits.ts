@@ -7,6 +7,8 @@ export interface Limits {
   readonly readGbS: number;
   /** Multiply-adds of f32 in registers as the build does them, GFLOP/s; 2 operations each. */
   readonly f32GflopS: number;
+  /** Dot products of integers in registers as the build does them (bytes with relaxed SIMD, else i16), GOP/s. */
+  readonly dotGopS: number;
 }
 
 const BYTES = 512 << 20;
@@ -14,6 +16,8 @@ const PASSES = 2;
 const ROUNDS = 5_000_000;
 /** Operations of a round: 12 accumulators, 4 lanes, a multiplication and an addition. */
 const OPERATIONS = 12 * 4 * 2;
+/** Of a round of dot products: 12 of 16 bytes, or of 8 i16. */
+const DOT_OPERATIONS: Readonly<Record<number, number>> = { 0: 12 * 8 * 2, 1: 12 * 16 * 2 };
 const RUNS = 5;
 
 function median(measure: () => number): number {
@@ -38,13 +42,17 @@ export async function measureLimits(kernels: Kernels): Promise<Limits> {
     constants.fill(1e-7, 4, 8);
     kernels.limit_multiply_add(ROUNDS, address);
   };
+  const dot = (): void => void kernels.limit_dot(ROUNDS, address);
   // The engine's optimising tier takes over during these.
   read();
   multiplyAdd();
+  dot();
   await new Promise((resolve) => setTimeout(resolve, 200));
   multiplyAdd();
+  dot();
   return {
     readGbS: median(() => (BYTES * PASSES) / seconds(read) / 1e9),
     f32GflopS: median(() => (ROUNDS * OPERATIONS) / seconds(multiplyAdd) / 1e9),
+    dotGopS: median(() => (ROUNDS * DOT_OPERATIONS[kernels.build()]!) / seconds(dot) / 1e9),
   };
 }

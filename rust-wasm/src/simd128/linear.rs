@@ -62,6 +62,8 @@ pub struct Shape {
 
 /// The product for several tokens. `fill(o, i, width, tile)` makes f32 of the weights of outputs `o .. o + 8` and inputs
 /// `i .. i + width`, as `[width, 8]`; `i` is a multiple of `WIDTH`, and `width` at most that.
+/// # Safety
+/// As [`linear`], with `fill` for the weights.
 #[inline(always)]
 pub unsafe fn matrix_matrix<const WIDTH: usize>(
     x: *const f32,
@@ -159,6 +161,9 @@ pub unsafe fn tokens_x_panel<const N: usize>(
     }
 }
 
+/// lo and hi plus what `start` points to, unless it is null.
+/// # Safety
+/// The pointers cover 8 f32.
 #[inline(always)]
 pub unsafe fn add_store(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32) {
     if start.is_null() {
@@ -171,6 +176,8 @@ pub unsafe fn add_store(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32) {
 }
 
 /// The last panel: only `count` of its 8 outputs exist.
+/// # Safety
+/// The pointers cover `count` f32.
 pub unsafe fn store_part(lo: F32x4, hi: F32x4, start: *const f32, to: *mut f32, count: usize) {
     let mut all = [0f32; PANEL];
     lo.store(all.as_mut_ptr());

@@ -96,6 +96,7 @@ export async function bench(options: BenchOptions): Promise<void> {
     const decode = summarize(runs.map((run) => run.decode));
     const readGbS = summarize(limits.map((limit) => limit.readGbS)).median;
     const f32GflopS = summarize(limits.map((limit) => limit.f32GflopS)).median;
+    const dotGopS = summarize(limits.map((limit) => limit.dotGopS)).median;
     const { decodeBytes, flopsPerToken, flopsHead, parameters, stateBytes } = loaded.summary();
     const report = {
       model: options.random ?? (await modelSource(options.model)),
@@ -107,7 +108,7 @@ export async function bench(options: BenchOptions): Promise<void> {
       prefill_tok_s: prefill,
       decode_tok_s: decode,
       peak_mb: summarize([peak]),
-      limits: { read_gb_s: readGbS, f32_gflop_s: f32GflopS },
+      limits: { read_gb_s: readGbS, f32_gflop_s: f32GflopS, dot_gop_s: dotGopS },
       ratio_decode: (decodeBytes * decode.median) / (1e9 * readGbS),
       ratio_prefill: ((flopsPerToken + flopsHead / options.promptTokens) * prefill.median) / (1e9 * f32GflopS),
     };

@@ -7,7 +7,11 @@ export async function limitsOf(threads: number, signal: AbortSignal): Promise<Li
   if (threads === 1) return measureLimits();
   const all = await Promise.all(Array.from({ length: threads }, () => inThread(signal)));
   const sum = (pick: (limits: Limits) => number): number => all.reduce((total, limits) => total + pick(limits), 0);
-  return { readGbS: sum(({ readGbS }) => readGbS), f32GflopS: sum(({ f32GflopS }) => f32GflopS) };
+  return {
+    readGbS: sum(({ readGbS }) => readGbS),
+    f32GflopS: sum(({ f32GflopS }) => f32GflopS),
+    dotGopS: sum(({ dotGopS }) => dotGopS),
+  };
 }
 
 function inThread(signal: AbortSignal): Promise<Limits> {

@@ -26,7 +26,7 @@ export interface SuiteRow {
   readonly threads: number;
   readonly file_bytes: number;
   /** Of this machine in WebAssembly, on as many threads, measured between the runs. */
-  readonly limits: { readonly read_gb_s: number; readonly f32_gflop_s: number; readonly dot_gop_s?: number };
+  readonly limits: { readonly read_gb_s: number; readonly f32_gflop_s: number; readonly dot_gop_s: number };
   /** By name: `node` and `chromium` are we. */
   readonly engines: Readonly<Record<string, EngineSpeed>>;
   /** Bytes of weights used per token times tokens per second, over the read limit; of ours in Node. */

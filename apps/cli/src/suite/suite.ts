@@ -107,6 +107,7 @@ function rowOf(
   );
   const read = summarize(limits.map(({ readGbS }) => readGbS)).median;
   const flops = summarize(limits.map(({ f32GflopS }) => f32GflopS)).median;
+  const dots = summarize(limits.map(({ dotGopS }) => dotGopS)).median;
   const node = reached.node!;
   const against = Object.fromEntries(
     engines
@@ -129,7 +130,7 @@ function rowOf(
     dtype,
     threads,
     file_bytes: fileBytes,
-    limits: { read_gb_s: read, f32_gflop_s: flops },
+    limits: { read_gb_s: read, f32_gflop_s: flops, dot_gop_s: dots },
     engines: reached,
     ratio_decode: (decodeBytes * node.decode_tok_s.median) / (1e9 * read),
     ratio_prefill: ((flopsPerToken + flopsHead / promptTokens) * node.prefill_tok_s.median) / (1e9 * flops),
