@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { ensureBrowser } from '../../../scripts/browser.mjs';
+import { startFileServer } from '../test/file-server.ts';
+import { randomGguf } from '../test/random-gguf.ts';
 import { startSite } from '../test/site.ts';
 
 const folder = fileURLToPath(new URL('../../../docs/screenshots/', import.meta.url));
@@ -51,6 +53,34 @@ await picture(inside, 'inside');
 await inside.getByRole('region', { name: 'Who reads whom' }).evaluate((element) => element.scrollIntoView());
 await picture(inside, 'inside-attention');
 await inside.context().close();
+
+// A download on its way, cancelled, and what is kept beside it.
+const models = await startFileServer('/random-20m.F16.gguf', randomGguf({ layers: 3, width: 1024 }));
+const opening = (await site.open({ viewport: { width: 1280, height: 1000 }, colorScheme: 'light' })).page;
+const openPanel = (): Promise<void> => opening.getByRole('button', { name: 'Open another model' }).click();
+await openPanel();
+await opening.getByLabel('From the hub').fill(models.url);
+await opening.getByRole('button', { name: 'Download', exact: true }).click();
+await opening.getByRole('heading', { name: 'random-20m.F16', exact: true }).waitFor();
+await models.close();
+const second = await startFileServer('/random-160m.F16.gguf', randomGguf({ layers: 6, width: 2048 }));
+second.allow(60e6);
+const stream = setInterval(() => second.allow(1e6), 100);
+await openPanel();
+await opening.getByLabel('From the hub').fill(second.url);
+await opening.getByRole('button', { name: 'Download', exact: true }).click();
+await opening.getByText(/ left$/).waitFor();
+await opening.waitForTimeout(2000);
+await picture(opening, 'downloading');
+await opening.getByRole('button', { name: 'Cancel' }).click();
+clearInterval(stream);
+await openPanel();
+await opening.getByRole('listitem').getByText(/ of /).waitFor();
+await picture(opening, 'models');
+await opening.setViewportSize({ width: 390, height: 1300 });
+await picture(opening, 'models-narrow');
+await second.close();
+await opening.context().close();
 
 const failing = (await site.open({ viewport: { width: 1280, height: 1000 }, colorScheme: 'light' })).page;
 const parent = await mkdtemp(join(tmpdir(), 'mamba-'));

@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import { fromPretrained, type MambaModel, type ModelSource, type Progress } from 'mamba-ts';
+import { fromPretrained, isHubId, MambaError, type MambaModel, type ModelSource, type Progress } from 'mamba-ts';
 import { lastOpened, refreshKept, rememberOpened } from './kept-models.ts';
 import { explain, type Problem } from './problem.ts';
 import { Rate } from './rate.ts';
@@ -38,7 +38,20 @@ export async function openFirst(): Promise<void> {
 
 /** Loads a hub id or an address, which the browser is to keep. */
 export function openKept(id: string): Promise<void> {
-  return open({ keep: id }, id);
+  if (!isHubId(id) && !URL.canParse(id)) {
+    return fail(id, new MambaError('MODEL_ADDRESS', `${JSON.stringify(id)} is neither a hub id nor an address`));
+  }
+  // Of an address the last part that says something.
+  const name = URL.canParse(id) ? new URL(id).pathname.split('/').findLast((part) => part !== '') : id;
+  return open({ keep: id }, name ?? id);
+}
+
+/** Tells that nothing could be opened, without an attempt. */
+async function fail(name: string, error: unknown): Promise<void> {
+  const before = modelState.peek();
+  current.abort();
+  modelState.value = { kind: 'failed', name, problem: explain(error) };
+  if (before.kind === 'ready') await before.model.dispose();
 }
 
 /** Loads a model instead of the one before, whose memory is given back first. A later call overtakes. */

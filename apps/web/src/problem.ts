@@ -8,6 +8,7 @@ export interface Problem {
 }
 
 const AS_A_WHOLE = 'config.json and the weights do not belong together: download the checkpoint again as a whole.';
+const NETWORK = 'Check the connection and the address, then try again: what has come so far is kept.';
 const TOGETHER =
   'Choose the folder itself, or its files together: config.json, model.safetensors and tokenizer.json. A .gguf file is ' +
   'enough by itself.';
@@ -26,7 +27,15 @@ const REMEDIES: Readonly<Record<string, string>> = {
   OUT_OF_MEMORY: 'Choose a smaller model, or close other tabs; a page can use 4 GiB at most.',
   WASM_UNSUPPORTED: 'Use a current version of Chrome, Edge, Firefox or Safari.',
   WORKER_DIED: 'Load the model again; if it happens again, the device may be out of memory.',
-  URL_NETWORK: 'Check the connection and the address, then try again: what has come so far is kept.',
+  URL_NETWORK: NETWORK,
+  HUB_NETWORK: NETWORK,
+  HUB_BUSY: 'Wait a while, then try again: what has come so far is kept.',
+  HUB_MISSING: 'Check the spelling of org/name; an address begins with https://.',
+  HUB_AUTH: 'Download it at huggingface.co, where you can log in; then choose its files from this device.',
+  HUB_FILE: 'Choose a model with safetensors, PyTorch or GGUF weights, or name one of its files: org/name:file.gguf.',
+  HUB_HASH: 'Download it again.',
+  HUB_CHANGED: 'Download it again.',
+  MODEL_ADDRESS: 'Write org/name, as on huggingface.co, or a whole address with https://.',
   STORAGE_QUOTA: 'Remove models under "Kept in this browser", then try again.',
   STORAGE_BUSY: 'Cancel the download in the other tab first.',
   STORAGE_UNAVAILABLE: 'Download the model as files, then choose them from this device.',
@@ -34,6 +43,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
 
 /** Messages that speak to programmers, said to visitors. */
 const MESSAGES: Readonly<Record<string, string>> = {
+  HUB_AUTH:
+    'The hub asks for a login: there is no such model, or it is private, or its conditions must be accepted first.',
   NO_TOKENIZER: 'This model came without a tokenizer, so it can neither read nor write text.',
 };
 

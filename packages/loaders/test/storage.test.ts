@@ -195,7 +195,12 @@ test('names that lead elsewhere, and names twice, are refused before anything is
 test('records that are mangled count as nothing', async () => {
   const medium = memoryMedium();
   const store = new ModelStore(medium, {});
-  await store.store('org/name', [info('a', 1)], async (model) => model.finish());
+  await store.store('org/name', [info('a', 1)], async (model) => {
+    expect(await codeOf(() => model.finish())).toBe('STORAGE_INCOMPLETE');
+    await model.files[0]!.write(0, pattern(1));
+    await model.finish();
+  });
+  expect(await store.list()).toHaveLength(1);
   const [key] = (await medium.list([])).keys();
   for (const text of [
     '',

@@ -69,7 +69,8 @@ function FromDevice({ onOpened }: Omit<OpenModelProps, 'hidden'>) {
     event.currentTarget.value = '';
     if (all.length === 0) return;
     onOpened();
-    void open(all, all[0]!.webkitRelativePath.split('/')[0] || all[0]!.name);
+    const weights = all.find(({ name }) => /\.(?:gguf|safetensors|bin)$/i.test(name)) ?? all[0]!;
+    void open(all, all[0]!.webkitRelativePath.split('/')[0] || weights.name);
   };
   return (
     <div class="open-way">

@@ -47,9 +47,10 @@ const remoteFile = (source: UrlSource): RemoteFile => ({
   name: source.name,
   size: source.size,
   version: source.etag,
-  bring: (part, { fetch, signal }, onProgress) =>
+  // The token is the hub's, and goes nowhere else.
+  bring: (part, { fetch, signal, patience }, onProgress) =>
     source.transfer === 'ranges'
-      ? transfer(expected(source), part, { fetch, signal, onProgress, unverified: true })
+      ? transfer(expected(source), part, { fetch, signal, patience, onProgress, unverified: true })
       : copy(source, part, signal, onProgress),
 });
 

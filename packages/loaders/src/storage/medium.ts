@@ -89,7 +89,9 @@ async function writing(storage: StorageManager | undefined, bytes: number, write
     await write();
   } catch (cause) {
     if ((cause as { name?: unknown } | null)?.name !== 'QuotaExceededError') throw cause;
-    throw quotaError(bytes, await freeBytes(storage), cause);
+    // Some browsers name a round figure, whatever the disk has: one that has just proved wrong is not told.
+    const free = await freeBytes(storage);
+    throw quotaError(bytes, free !== null && free < bytes ? free : null, cause);
   }
 }
 

@@ -80,7 +80,9 @@ async function hubFiles(id: string, hub: PullOptions): Promise<RemoteFile[]> {
   const wanted = parseHubId(id);
   const listing = await listHub(wanted, hub);
   const { files } = chooseFiles(listing.files, listing.repo, wanted);
-  return files.map((file) => ({
+  // In an order of their own: the store knows a file again by its place.
+  const sorted = files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  return sorted.map((file) => ({
     name: file.path.slice(file.path.lastIndexOf('/') + 1),
     size: file.size,
     version: file.sha256 ?? file.gitSha1,

@@ -42,7 +42,7 @@ const RECORD_BYTES = 1 << 20;
 export interface ModelBeingStored {
   /** One for each file, in the order given, with what has come already. */
   readonly files: readonly PieceFile[];
-  /** Call it when all files are there and were found right; from then on the model opens. */
+  /** Call it when all files were found right; from then on the model opens. Throws `STORAGE_INCOMPLETE`. */
   finish(): Promise<void>;
 }
 
@@ -157,14 +157,24 @@ export class ModelStore {
       for (const [index, { name, size }] of files.entries()) {
         opened.push(await PieceFile.open(this.#medium, [key, String(index)], name, size));
       }
-      const needed = opened.reduce((sum, file) => sum + file.size - file.present, 0);
+      const missing = (): number => opened.reduce((sum, file) => sum + file.size - file.present, 0);
+      const needed = missing();
       const available = await freeBytes(this.#browser.storage);
       if (available !== null && needed > available) throw quotaError(needed, available);
       try {
-        await work({ files: opened, finish: () => this.#write(key, { ...record, complete: true }) });
-      } finally {
+        await work({
+          files: opened,
+          finish: async () => {
+            for (const file of opened) await file.flush();
+            if (missing() > 0) throw incomplete(id, missing());
+            await this.#write(key, { ...record, complete: true });
+          },
+        });
+      } catch (error) {
         // After a full disk there is nothing to add; the first error is the one to tell.
         for (const file of opened) await file.flush().catch(() => {});
+        if (!isMambaError(error, 'STORAGE_QUOTA')) throw error;
+        throw quotaError(missing(), error.details.available as number | null, error);
       }
     });
   }
@@ -212,6 +222,13 @@ export class ModelStore {
     };
     return locks ? locks.request(lockName(key), { ifAvailable: true }, whenGranted) : whenGranted(true);
   }
+}
+
+function incomplete(id: string, missing: number): MambaError {
+  return new MambaError('STORAGE_INCOMPLETE', `${id} cannot be finished: ${missing} bytes of it have not come`, {
+    id,
+    missing,
+  });
 }
 
 const lockName = (key: string): string => `models-of-mamba-ts/${key}`;
