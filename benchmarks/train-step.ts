@@ -4,8 +4,9 @@
  *
  *     node benchmarks/train-step.ts [PASSES] [simd|relaxed]
  */
-import { findArchitecture } from '@mamba-ts/layers';
+
 import { createWasmTrainingBackend } from '@mamba-ts/kernels';
+import { findArchitecture } from '@mamba-ts/layers';
 import { AdamW, backpropagate, clipScale, globalNorm, initialParameters, TrainableModel } from '@mamba-ts/train';
 
 const [packed = '1', build = 'relaxed'] = process.argv.slice(2);
@@ -59,8 +60,12 @@ for (let step = 0; step <= repeats; step++) {
 }
 const sorted = steps.slice(1).sort((a, b) => a - b);
 const median = sorted[Math.floor(sorted.length / 2)]!;
-console.log(`${build}, ${perPass} sequences per pass: median ${median.toFixed(0)} ms (${sorted[0]!.toFixed(0)} to ${sorted.at(-1)!.toFixed(0)})`);
-console.log(`${((sequences * length * 1000) / median).toFixed(0)} tokens/s, ${(backend.memory().total / 1e6).toFixed(0)} MB`);
+console.log(
+  `${build}, ${perPass} sequences per pass: median ${median.toFixed(0)} ms (${sorted[0]!.toFixed(0)} to ${sorted.at(-1)!.toFixed(0)})`,
+);
+console.log(
+  `${((sequences * length * 1000) / median).toFixed(0)} tokens/s, ${(backend.memory().total / 1e6).toFixed(0)} MB`,
+);
 for (const [name, total] of [...times].sort((a, b) => b[1] - a[1]).slice(0, 22)) {
   console.log(`${name.padEnd(26)} ${(total / repeats).toFixed(1).padStart(7)} ms`);
 }

@@ -4,7 +4,8 @@
 use crate::scalar::conv::load_history;
 use crate::scalar::conv::store_history;
 use crate::scalar::scan::Scan;
-use crate::simd128::backward::{conv, dropout, elementwise, loss, norm, product, scan};
+use crate::scalar::ssd::Ssd;
+use crate::simd128::backward::{attention, conv, dropout, elementwise, loss, norm, product, scan, ssd};
 
 #[no_mangle]
 pub extern "C" fn weight_gradient_scratch_len() -> usize {
@@ -297,4 +298,174 @@ pub unsafe extern "C" fn selective_scan_backward(
         state: gradient,
     };
     scan::selective_scan(&forward, &gradients, scratch)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn gelu_backward(
+    x: *const f32,
+    x_stride: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    tokens: usize,
+    width: usize,
+    tanh: u32,
+) {
+    elementwise::gelu(x, x_stride, dy, dy_stride, dx, dx_stride, tokens, width, tanh != 0)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn layer_norm_backward(
+    x: *const f32,
+    x_stride: usize,
+    w: *const f32,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    dw: *mut f32,
+    dbias: *mut f32,
+    tokens: usize,
+    width: usize,
+    eps: f32,
+) {
+    norm::layer_norm(x, x_stride, w, dy, dy_stride, dx, dx_stride, dw, dbias, tokens, width, eps)
+}
+
+#[no_mangle]
+pub extern "C" fn attention_backward_scratch_len(tokens: usize) -> usize {
+    attention::scratch_len(tokens)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn attention_backward(
+    q: *const f32,
+    q_stride: usize,
+    k: *const f32,
+    k_stride: usize,
+    v: *const f32,
+    v_stride: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dq: *mut f32,
+    dq_stride: usize,
+    dk: *mut f32,
+    dk_stride: usize,
+    dv: *mut f32,
+    dv_stride: usize,
+    tokens: usize,
+    heads: usize,
+    group: usize,
+    width: usize,
+    scale: f32,
+    scratch: *mut f32,
+) {
+    let gradient = attention::AttentionGradient {
+        q,
+        q_stride,
+        k,
+        k_stride,
+        v,
+        v_stride,
+        dy,
+        dy_stride,
+        dq,
+        dq_stride,
+        dk,
+        dk_stride,
+        dv,
+        dv_stride,
+        tokens,
+        heads,
+        group,
+        width,
+        scale,
+    };
+    attention::attention(&gradient, scratch)
+}
+
+#[no_mangle]
+pub extern "C" fn ssd_backward_scratch_len(tokens: usize, width: usize, states: usize) -> usize {
+    ssd::scratch_len(tokens, width, states)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn ssd_backward(
+    x: *const f32,
+    x_stride: usize,
+    dt: *const f32,
+    dt_stride: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    c: *const f32,
+    c_stride: usize,
+    d: *const f32,
+    d_per_channel: u32,
+    dt_bias: *const f32,
+    low: f32,
+    high: f32,
+    state: *mut f32,
+    tokens: usize,
+    heads: usize,
+    width: usize,
+    states: usize,
+    groups: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    ddt: *mut f32,
+    ddt_stride: usize,
+    db: *mut f32,
+    db_stride: usize,
+    dc: *mut f32,
+    dc_stride: usize,
+    da: *mut f32,
+    dd: *mut f32,
+    ddt_bias: *mut f32,
+    gradient: *mut f32,
+    scratch: *mut f32,
+) {
+    let forward = Ssd {
+        x,
+        x_stride,
+        dt,
+        dt_stride,
+        a,
+        b,
+        b_stride,
+        c,
+        c_stride,
+        d,
+        d_per_channel: d_per_channel != 0,
+        dt_bias,
+        low,
+        high,
+        state,
+        y: core::ptr::null_mut(),
+        tokens,
+        heads,
+        width,
+        states,
+        groups,
+    };
+    let gradients = ssd::Gradients {
+        dy,
+        dy_stride,
+        x: dx,
+        x_stride: dx_stride,
+        dt: ddt,
+        dt_stride: ddt_stride,
+        b: db,
+        b_stride: db_stride,
+        c: dc,
+        c_stride: dc_stride,
+        a: da,
+        d: dd,
+        dt_bias: ddt_bias,
+        state: gradient,
+    };
+    ssd::ssd(&forward, &gradients, scratch)
 }

@@ -10,6 +10,8 @@ import { headBackward } from './head.ts';
 import { linearBackward } from './linear.ts';
 import { ReferenceViews } from './reference-views.ts';
 import { sequenceBackward } from './sequence.ts';
+import { ssdBackward } from './ssd.ts';
+import { transformerBackward } from './transformer.ts';
 
 /**
  * A backend on WebAssembly SIMD that can train. Backward ops without a kernel run as the reference on views of its memory:
@@ -25,7 +27,11 @@ export function createTrainingBackend(kernels: Kernels, build: WasmBuild): Train
     ...linearBackward(memory, gradients),
     ...elementwiseBackward(memory),
     ...sequenceBackward(memory, gradients),
+    ...ssdBackward(memory, gradients),
     ...headBackward(memory, gradients),
+    ...transformerBackward(memory, gradients, (...args) => {
+      views.withCaches(() => reference.attentionBackward(...args));
+    }),
 
     rmsNormBackward(x, w, eps, groups, dy, dx) {
       const op = 'rmsNormBackward';
@@ -54,9 +60,6 @@ export function createTrainingBackend(kernels: Kernels, build: WasmBuild): Train
   return {
     ...base,
     ...reference,
-    attentionBackward(...args) {
-      views.withCaches(() => reference.attentionBackward(...args));
-    },
     ...native,
     describeBackward: () => {
       const names = Object.keys(reference) as (keyof typeof reference)[];

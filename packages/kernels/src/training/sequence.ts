@@ -14,7 +14,7 @@ import { addressOf, ownWeight, transposedTaps } from '../weights.ts';
 import type { Gradients } from './gradients.ts';
 
 /** One segment from its last row to its first, with the addresses of its state before and of the gradient. */
-interface BackwardStep {
+export interface BackwardStep {
   readonly start: number;
   readonly length: number;
   readonly state: number;
@@ -25,7 +25,7 @@ interface BackwardStep {
  * Calls `visit` with each segment, last one first. `advance` runs the op forward over a segment, the state at the given
  * address; it is needed only where a sequence goes on in a further segment. A reset ends the gradient to the state.
  */
-function eachBackward(
+export function eachBackward(
   memory: WasmMemory,
   op: string,
   field: StateField,

@@ -1,5 +1,6 @@
 use crate::lanes::F32x4;
-use crate::simd128::math::sigmoid;
+use crate::scalar::math::{ERF_A, ERF_P, GELU_TANH};
+use crate::simd128::math::{exp_clamped, sigmoid};
 
 /// `to[t] += from[t]` for rows of `width`.
 /// # Safety
@@ -92,4 +93,53 @@ pub unsafe fn silu_gate(
             }
         }
     }
+}
+
+/// `dx += dy gelu'(x)`. With f the share of x that gelu lets through, the derivative is `f + x f'`: for the exact form f is the
+/// normal distribution and f' its density; for the tanh form `f = sigmoid(2 u(x))`, `f' = 2 u'(x) f (1 - f)`.
+/// # Safety
+/// The pointers cover `[tokens, width]` in rows as far apart as their strides.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn gelu(
+    x: *const f32,
+    x_stride: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    tokens: usize,
+    width: usize,
+    tanh: bool,
+) {
+    for t in 0..tokens {
+        for c in (0..width).step_by(4) {
+            let count = width - c;
+            let v = F32x4::load_first(x.add(t * x_stride + c), count);
+            let slope = if tanh { gelu_tanh_slope(v) } else { gelu_slope(v) };
+            let to = dx.add(t * dx_stride + c);
+            let dy = F32x4::load_first(dy.add(t * dy_stride + c), count);
+            dy.mul_add(slope, F32x4::load_first(to, count)).store_first(to, count);
+        }
+    }
+}
+
+#[inline(always)]
+fn gelu_slope(x: F32x4) -> F32x4 {
+    let s = F32x4::splat;
+    let size = x.abs().mul(s(core::f32::consts::FRAC_1_SQRT_2));
+    let t = s(1.0).div(size.mul_add(s(ERF_P), s(1.0)));
+    let series = ERF_A.iter().rev().fold(s(0.0), |sum, &a| sum.add(s(a)).mul(t));
+    let bell = exp_clamped(size.mul(size).neg());
+    let half = s(0.5).mul(s(1.0).sub(series.mul(bell)));
+    let below = x.select_lt(s(0.0), half.neg(), half).add(s(0.5));
+    x.mul(bell).mul_add(s(0.398_942_3), below) // 1 / sqrt(2 pi)
+}
+
+#[inline(always)]
+fn gelu_tanh_slope(x: F32x4) -> F32x4 {
+    let s = F32x4::splat;
+    let x2 = x.mul(x);
+    let f = sigmoid(x2.mul_add(s(GELU_TANH[1]), s(GELU_TANH[0])).mul(x));
+    let turn = x2.mul_add(s(3.0 * GELU_TANH[1]), s(GELU_TANH[0]));
+    x.mul(turn).mul(f).mul(s(1.0).sub(f)).add(f)
 }

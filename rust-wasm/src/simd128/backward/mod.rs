@@ -1,6 +1,7 @@
 //! The backward passes. Each adds to the gradients that it is given; the formulas are those of
 //! packages/tensor/src/reference/ops, against which packages/kernels/test/training.test.ts compares them.
 
+pub mod attention;
 pub mod conv;
 pub mod dropout;
 pub mod elementwise;
@@ -8,3 +9,4 @@ pub mod loss;
 pub mod norm;
 pub mod product;
 pub mod scan;
+pub mod ssd;

@@ -52,3 +52,54 @@ pub unsafe fn rms_norm(
         }
     }
 }
+
+/// With n the normed x and g = dy w: `dx += (g - mean(g) - n mean(g n)) / root`, `dw += dy n`, `dbias += dy`. dx, dw and dbias
+/// may be null.
+/// # Safety
+/// The pointers cover `[tokens, width]` in rows as far apart as their strides, and `[width]`.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn layer_norm(
+    x: *const f32,
+    x_stride: usize,
+    w: *const f32,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    dw: *mut f32,
+    dbias: *mut f32,
+    tokens: usize,
+    width: usize,
+    eps: f32,
+) {
+    for t in 0..tokens {
+        let (row, slopes) = (x.add(t * x_stride), dy.add(t * dy_stride));
+        let (mut sum, mut squares, mut mean_g, mut mean_gn) = (0f32, 0f32, 0f32, 0f32);
+        for c in 0..width {
+            sum += *row.add(c);
+        }
+        let mean = sum / width as f32;
+        for c in 0..width {
+            squares += (*row.add(c) - mean) * (*row.add(c) - mean);
+        }
+        let scale = 1.0 / (squares / width as f32 + eps).sqrt();
+        for c in 0..width {
+            let g = *slopes.add(c) * *w.add(c);
+            mean_g += g;
+            mean_gn += g * (*row.add(c) - mean) * scale;
+        }
+        let (mean_g, mean_gn) = (mean_g / width as f32, mean_gn / width as f32);
+        for c in 0..width {
+            let (slope, normed) = (*slopes.add(c), (*row.add(c) - mean) * scale);
+            if !dx.is_null() {
+                *dx.add(t * dx_stride + c) += (slope * *w.add(c) - mean_g - normed * mean_gn) * scale;
+            }
+            if !dw.is_null() {
+                *dw.add(c) += slope * normed;
+            }
+            if !dbias.is_null() {
+                *dbias.add(c) += slope;
+            }
+        }
+    }
+}

@@ -16,18 +16,20 @@ const INNER: usize = 384;
 pub const SCRATCH: usize = ROWS * INNER;
 
 /// `y[rows, columns] += left[rows, inner] right[inner, columns]`.
-struct Product {
-    y: *mut f32,
-    y_stride: usize,
-    rows: usize,
-    inner: usize,
-    columns: usize,
+pub struct Product {
+    pub y: *mut f32,
+    pub y_stride: usize,
+    pub rows: usize,
+    pub inner: usize,
+    pub columns: usize,
 }
 
 /// `left(r, rows, i, width)` gives `[rows, width]` of the left matrix and its row stride, `right(c, i, width, tile)` fills
 /// `[width, 8]` of the right one.
+/// # Safety
+/// The pointers that are given cover these, and y what [`Product`] says.
 #[inline(always)]
-unsafe fn add_product(
+pub unsafe fn add_product(
     p: &Product,
     left: impl Fn(usize, usize, usize, usize) -> (*const f32, usize),
     right: impl Fn(usize, usize, usize, *mut f32),
@@ -112,7 +114,26 @@ pub unsafe fn weight_gradient(
     outputs: usize,
     scratch: *mut f32,
 ) {
-    let product = Product { y: dw, y_stride: inputs, rows: outputs, inner: tokens, columns: inputs };
+    transposed_product(dy, dy_stride, x, x_stride, dw, inputs, tokens, inputs, outputs, scratch)
+}
+
+/// `y[o, i] += sum_t dy[t, o] x[t, i]` for rows of y that are `y_stride` apart.
+/// # Safety
+/// As above.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn transposed_product(
+    dy: *const f32,
+    dy_stride: usize,
+    x: *const f32,
+    x_stride: usize,
+    y: *mut f32,
+    y_stride: usize,
+    tokens: usize,
+    inputs: usize,
+    outputs: usize,
+    scratch: *mut f32,
+) {
+    let product = Product { y, y_stride, rows: outputs, inner: tokens, columns: inputs };
     add_product(
         &product,
         |o, rows, t0, width| {
@@ -127,11 +148,18 @@ pub unsafe fn weight_gradient(
         |i, t0, width, tile| {
             let count = inputs - i;
             for t in 0..width {
-                let from = x.add((t0 + t) * x_stride + i);
-                F32x4::load_first(from, count).store(tile.add(t * PANEL));
-                let rest = if count > 4 { F32x4::load_first(from.add(4), count - 4) } else { F32x4::splat(0.0) };
-                rest.store(tile.add(t * PANEL + 4));
+                load_panel(x.add((t0 + t) * x_stride + i), count, tile.add(t * PANEL));
             }
         },
     );
+}
+
+/// The first `count` of 8 f32, zeros after them.
+/// # Safety
+/// `from` points to as many, `to` to 8.
+#[inline(always)]
+pub unsafe fn load_panel(from: *const f32, count: usize, to: *mut f32) {
+    F32x4::load_first(from, count).store(to);
+    let rest = if count > 4 { F32x4::load_first(from.add(4), count - 4) } else { F32x4::splat(0.0) };
+    rest.store(to.add(4));
 }
