@@ -173,6 +173,55 @@ program
   );
 
 program
+  .command('train')
+  .description('train a small model on a text; killed at any moment, --resume goes on to the same bits')
+  .addOption(
+    new Option('--arch <name>', 'architecture')
+      .choices(['mamba', 'mamba2', 'mamba3', 'gpt-neox', 'llama'])
+      .default('mamba'),
+  )
+  .option('--config <file>', 'fields of config.json other than those of the small default model')
+  .option('--data <file>', 'a text, JSON lines of {"text": …}, or token ids (.u16, .u32)')
+  .requiredOption('--out <dir>', 'folder of the run and of the model')
+  .option('--steps <n>', 'steps of the run', integer(1))
+  .option('--minutes <n>', 'or its length: 20 steps are timed, then the number is fixed', positive)
+  .option('--resume', 'go on with the run in --out')
+  .option('--tokenizer <path>', 'tokenizer.json, or a folder with one (default: learned from the text)')
+  .option('--vocab-size <n>', 'of a vocabulary that is learned', integer(257), 1024)
+  .option('--batch <n>', 'pieces of text in one pass', integer(1), 8)
+  .option('--length <n>', 'tokens of each', integer(1), 256)
+  .option('--accumulate <n>', 'passes of one step', integer(1), 1)
+  .option('--rate <r>', 'learning rate at its peak', positive, 1.5e-3)
+  .option('--warmup <n>', 'steps in which it rises', integer(0), 100)
+  .addOption(new Option('--schedule <shape>', 'how it goes on').choices(['cosine', 'wsd']).default('cosine'))
+  .option('--decay <n>', 'of wsd: last steps, in which it falls', integer(0), 0)
+  .option('--floor <share>', 'where it ends, as a share of the peak', fraction, 0.05)
+  .option('--weight-decay <w>', 'of matrices', nonNegative, 0.1)
+  .option('--dropout <p>', 'share of each residual branch', fraction, 0)
+  .option('--ema <d>', 'keep a moving average of the weights with this decay, and save it', fraction)
+  .option('--validation <share>', 'last part of the data, kept apart', fraction, 0.1)
+  .option('--eval-every <n>', 'steps between two looks at it', integer(1), 200)
+  .option('--save-every <n>', 'steps between two checkpoints', integer(1), 100)
+  .option('--keep <n>', 'checkpoints that are kept', integer(1), 2)
+  .option('--seed <s>', 'the same seed gives the same weights', integer(0), 0)
+  .option('--html <file>', 'a page with the losses, redrawn as it goes')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (options) => (await import('./commands/train.ts')).trainModel(options));
+
+program
+  .command('tokenizer')
+  .description('vocabularies')
+  .command('train')
+  .description('learn a byte-level BPE vocabulary from a text')
+  .requiredOption('--data <file>', 'a text, or JSON lines of {"text": …}')
+  .requiredOption('--out <file>', 'the tokenizer.json to write')
+  .option('--vocab-size <n>', 'tokens', integer(257), 1024)
+  .option('--min-frequency <n>', 'pairs that occur less often stay apart', integer(1), 1)
+  .addOption(json())
+  .action(async (options) => (await import('./commands/tokenizer-train.ts')).tokenizerTrain(options));
+
+program
   .command('tokenize')
   .description('text to token ids')
   .argument('[text]', 'read from stdin where none is given')

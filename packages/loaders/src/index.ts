@@ -26,7 +26,7 @@ export {
   transfer,
   verify,
 } from './hub/transfer.ts';
-export { jsonText } from './json-file.ts';
+export { jsonText, readJsonObject } from './json-file.ts';
 export { isGguf, type OpenedModel, openModel } from './model.ts';
 export { openPytorch, type PytorchFile, type PytorchTensor, pytorchWeights } from './pytorch/file.ts';
 export { safetensorsContent } from './safetensors/checkpoint.ts';

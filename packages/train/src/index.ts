@@ -1,6 +1,7 @@
 export { AdamW, type AdamWOptions, decays, type Moments } from './adamw.ts';
 export { backpropagate, type LossOfPass } from './backpropagate.ts';
 export { type Batch, NO_TARGET } from './batch.ts';
+export { type ChartPoint, lossSvg } from './chart.ts';
 export { clipScale, globalNorm } from './clip.ts';
 export {
   type BatchShape,

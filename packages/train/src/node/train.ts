@@ -1,0 +1,127 @@
+import type { Architecture, ConfigJson } from '@mamba-ts/layers';
+import { listParameters } from '@mamba-ts/layers';
+import { MambaError, type TrainingBackend } from '@mamba-ts/tensor';
+import type { TokenSource } from '../data.ts';
+import { initialParameters } from '../initial.ts';
+import { TrainableModel } from '../model.ts';
+import { Trainer, type TrainingOptions } from '../trainer.ts';
+import type { LogLine, RunFolder, RunPlan, RunPosition } from './run-folder.ts';
+
+/** A run, ready to be begun or gone on with. */
+export interface TrainingRun {
+  readonly folder: RunFolder;
+  readonly plan: RunPlan;
+  readonly architecture: Architecture;
+  readonly config: ConfigJson;
+  readonly backend: TrainingBackend;
+  readonly training: TokenSource;
+  readonly validation: TokenSource;
+  readonly options: TrainingOptions;
+  /** Sets the number of steps where the plan has none: so many minutes, by the time that the first steps take. */
+  readonly minutes: number | null;
+  /** Steps between two evaluations. */
+  readonly evalEvery: number;
+  /** Steps between two checkpoints. */
+  readonly saveEvery: number;
+  /** Checkpoints that are kept. */
+  readonly keep: number;
+}
+
+/** How to follow a run. */
+export interface TrainingHooks {
+  readonly signal?: AbortSignal;
+  /** Called after each step; `steps` is null while it is not fixed. */
+  readonly onStep?: (line: LogLine, steps: number | null) => void;
+}
+
+/** What a run came to. */
+export interface TrainingResult {
+  readonly steps: number;
+  /** Read in all steps. */
+  readonly tokens: number;
+  /** Of work, in all parts of the run. */
+  readonly seconds: number;
+  readonly tok_s: number;
+  /** Mean of the last steps, at most 50, with dropout. Nats per token. */
+  readonly train_loss: number;
+  /** Of model.safetensors: the best of all evaluations. Nats per token. */
+  readonly val_loss: number;
+  readonly params: number;
+}
+
+/** Steps by whose time `--minutes` fixes the number of all. */
+const TIMED_STEPS = 20;
+
+/**
+ * Runs to its end, from the newest checkpoint where there is one: the same bits as without interruption. Throws what the
+ * trainer and the folder throw, and the signal's reason, after which the run can be resumed from the last checkpoint.
+ */
+export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promise<TrainingResult> {
+  const { folder, architecture, config, backend, options, minutes, evalEvery, saveEvery, keep } = run;
+  const { signal, onStep } = hooks;
+  const definition = architecture.createModel(architecture.parseConfig(config));
+  const model = await TrainableModel.create(
+    definition,
+    initialParameters(definition.parameters, options.seed),
+    backend,
+  );
+  let { steps } = run.plan;
+  const trainer = new Trainer(model, run.training, steps, options);
+  try {
+    let position: RunPosition = (await folder.restore(trainer)) ?? { step: 0, seconds: 0, best: null, logBytes: 0 };
+    const before = position.seconds;
+    const started = performance.now();
+    const seconds = (): number => before + (performance.now() - started) / 1000;
+    const recent = (await folder.readLog()).slice(-50).map(({ nats_per_token }) => nats_per_token);
+    while (steps === null || trainer.step < steps) {
+      signal?.throwIfAborted();
+      const report = await trainer.advance(signal);
+      recent.push(report.nats_per_token);
+      if (recent.length > 50) recent.shift();
+      if (steps === null && trainer.step === TIMED_STEPS) {
+        steps = stepsFor(minutes!, seconds() / TIMED_STEPS, options.warmup);
+        trainer.planFor(steps);
+        await folder.savePlan({ ...run.plan, steps });
+      }
+      const last = trainer.step === steps;
+      let line: LogLine = report;
+      let { best } = position;
+      if (last || trainer.step % evalEvery === 0) {
+        line = { ...report, val_loss: await trainer.evaluate(run.validation, undefined, signal) };
+        if (best === null || line.val_loss! < best) {
+          best = line.val_loss!;
+          await folder.saveModel(trainer);
+        }
+      }
+      const logBytes = position.logBytes + (await folder.log([line]));
+      position = { step: trainer.step, seconds: seconds(), best, logBytes };
+      if (last || trainer.step % saveEvery === 0 || trainer.step === TIMED_STEPS)
+        await folder.saveCheckpoint(trainer, position, keep);
+      onStep?.(line, steps);
+    }
+    if (position.best === null) {
+      throw new MambaError('TRAIN_DATA', `a run of ${steps} steps has nothing to show: give at least one`);
+    }
+    const tokens = trainer.step * (options.accumulate ?? 1) * options.sequences * options.length;
+    return {
+      steps: trainer.step,
+      tokens,
+      seconds: position.seconds,
+      tok_s: tokens / position.seconds,
+      train_loss: recent.reduce((sum, loss) => sum + loss, 0) / recent.length,
+      val_loss: position.best,
+      params: listParameters(definition.parameters).reduce(
+        (sum, { shape }) => sum + shape.reduce((product, axis) => product * axis, 1),
+        0,
+      ),
+    };
+  } finally {
+    trainer.dispose();
+    model.dispose();
+  }
+}
+
+/** As many steps of `secondsPerStep` as fit into so many minutes, but no fewer than were timed or the warm-up takes. */
+function stepsFor(minutes: number, secondsPerStep: number, warmup: number): number {
+  return Math.max(TIMED_STEPS, warmup, Math.round((60 * minutes) / secondsPerStep));
+}
