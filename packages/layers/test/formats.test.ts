@@ -184,6 +184,7 @@ describe('GGUF', () => {
     'GGUF F32 × gpt_neox': [['gptneox-plain'], 'gpt_neox/plain'],
     'GGUF F32 × llama': [['llama-plain'], 'llama/plain'],
     'GGUF F32 × llama (one key head)': [['llama-one-key'], 'llama/one-key'],
+    'GGUF F32 × llama (rotary factors of Llama 3)': [['llama-grouped'], 'llama/grouped'],
   } as const;
   for (const [name, [parts, original]] of Object.entries(FILES)) {
     test(`${name}: logits within 2e-4 of their range`, async () => {

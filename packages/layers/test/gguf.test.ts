@@ -15,6 +15,7 @@ const MODELS = [
   ['gptneox-plain.gguf', 'gpt_neox/plain'],
   ['llama-plain.gguf', 'llama/plain'],
   ['llama-one-key.gguf', 'llama/one-key'],
+  ['llama-grouped.gguf', 'llama/grouped'],
 ] as const;
 
 async function openGguf(file: string) {

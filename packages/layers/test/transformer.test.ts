@@ -30,6 +30,13 @@ async function changed(name: string, backend: Backend, change: ConfigJson): Prom
 
 const ids = (length: number): Int32Array => Int32Array.from({ length }, (_, i) => (i * i + 7 * i) % 50);
 
+const LONG = {
+  rope_type: 'longrope',
+  attention_factor: 1,
+  short_factor: [1, 2, 3, 4, 5],
+  long_factor: [1, 2, 3, 4, 5],
+};
+
 describe('a text over several pages of the cache', () => {
   test.each(['gpt_neox/serial', 'llama/grouped'])(
     '%s: in any pieces as on the reference in one, within 1e-5 of the range',
@@ -162,6 +169,11 @@ describe('config.json', () => {
       ['llama/plain', { hidden_act: 'gelu' }],
       ['gpt_neox/plain', { hidden_act: 'relu' }],
       ['llama/plain', { rope_parameters: { rope_type: 'yarn', factor: 2 } }],
+      ['llama/plain', { rope_parameters: { rope_type: 'longrope', attention_factor: 1 } }],
+      ['llama/plain', { rope_parameters: { ...LONG, long_factor: [1, 2, 3, 4, 6] } }],
+      ['llama/plain', { rope_parameters: { ...LONG, long_factor: [1, 2, 3, 4], short_factor: [1, 2, 3, 4] } }],
+      ['llama/plain', { rope_parameters: { ...LONG, long_factor: [1, 2, 3, 4, 0], short_factor: [1, 2, 3, 4, 0] } }],
+      ['llama/plain', { rope_parameters: { ...LONG, attention_factor: 1.2 } }],
       ['llama/plain', { rope_parameters: { rope_type: 'linear' } }],
       ['llama/plain', { rope_parameters: { rope_type: 'llama3', factor: 2, low_freq_factor: 4, high_freq_factor: 1 } }],
       ['gpt_neox/serial', { rotary_pct: 1 }],

@@ -180,6 +180,48 @@ describe('what makes a model', () => {
     expect(await codeOf(() => model(fields, tensors))).toBe(code);
   });
 
+  describe('rotary factors', () => {
+    const LLAMA: readonly Field[] = [
+      ['general.architecture', TEXT, 'llama'],
+      ...['embedding_length', 'block_count', 'attention.head_count', 'feed_forward_length', 'context_length'].map(
+        (key): Field => [`llama.${key}`, U32, 4],
+      ),
+      ['llama.attention.layer_norm_rms_epsilon', F32, 1e-5],
+    ];
+    const factors = (values: readonly number[], over: Partial<TensorInfo> = {}): TensorInfo => ({
+      name: 'rope_freqs.weight',
+      dims: [values.length],
+      type: 0,
+      data: new Uint8Array(Float32Array.from(values).buffer),
+      ...over,
+    });
+
+    test('are configuration, and no weight', async () => {
+      const { config, weights } = await model(LLAMA, [f32, factors([1, 2.5])]);
+      const scaling = { rope_type: 'longrope', attention_factor: 1, original_max_position_embeddings: 4 };
+      expect(config).toMatchObject({ rope_scaling: { ...scaling, short_factor: [1, 2.5], long_factor: [1, 2.5] } });
+      expect([...weights.entries.keys()]).toEqual(['model.embed_tokens.weight']);
+      expect(weights.others.size).toBe(0);
+    });
+
+    test.each<[string, TensorInfo, readonly Field[]]>([
+      ['of halves', factors([1], { type: 1, dims: [2] }), LLAMA],
+      ['of two axes', factors([1, 2], { dims: [1, 2] }), LLAMA],
+      ['too many', factors(new Array(8193).fill(1)), LLAMA],
+      ['zero', factors([1, 0]), LLAMA],
+      ['not a number', factors([1, Number.NaN]), LLAMA],
+      ['infinite', factors([Number.POSITIVE_INFINITY]), LLAMA],
+      ['of a model without', factors([1]), MAMBA],
+      [
+        'beside another scaling',
+        factors([1]),
+        [...LLAMA, ['llama.rope.scaling.type', TEXT, 'linear'], ['llama.rope.scaling.factor', F32, 2]],
+      ],
+    ])('%s throw GGUF_TENSOR', async (_, tensor, fields) => {
+      expect(await codeOf(() => model(fields, [f32, tensor]))).toBe('GGUF_TENSOR');
+    });
+  });
+
   test('the only GGUF of a folder is the model; of two, one must be named', async () => {
     const bytes = gguf(MAMBA, [f32]);
     const two = memoryFolder('two', { 'a.gguf': bytes, 'b.GGUF': bytes });

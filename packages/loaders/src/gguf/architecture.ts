@@ -28,6 +28,8 @@ export interface GgufArchitecture {
   /** Of each layer, behind `blk.N.`. */
   layer(fields: Fields): Table;
   readonly layerPrefix: string;
+  /** The tensor, if any, that holds what the frequencies of rotary embedding are divided by: no weight, but configuration. */
+  readonly ropeFactors?: string;
   /** config.json, from the metadata. */
   config(fields: Fields, tensors: Tensors): Record<string, unknown>;
   /** The metadata of the architecture, without its name before each key, from config.json. Throws `GGUF_CONFIG`. */

@@ -13,8 +13,13 @@ import type { GgufField } from './write.ts';
 export interface GgufModel {
   /** As config.json would say it. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Throws `GGUF_TENSOR` for one that the architecture does not have: the model would compute something else. */
-  place(tensor: GgufTensor): Placement;
+  /** The tensor with what rotary frequencies are divided by, where the file has one. */
+  readonly ropeFactors: GgufTensor | undefined;
+  /**
+   * Null for a tensor that is no weight. Throws `GGUF_TENSOR` for one that the architecture does not have: the model would
+   * compute something else.
+   */
+  place(tensor: GgufTensor): Placement | null;
 }
 
 const ARCHITECTURES: ReadonlyMap<string, GgufArchitecture> = new Map(Object.entries({ mamba, mamba2, gptneox, llama }));
@@ -36,9 +41,12 @@ export function ggufModel(f: Fields, tensors: Tensors, file: string): GgufModel 
   const config = architecture.config(f, tensors);
   const { whole, layerPrefix } = architecture;
   const layer = architecture.layer(f);
+  const ropeFactors = architecture.ropeFactors === undefined ? undefined : tensors.get(architecture.ropeFactors);
   return {
     config,
+    ropeFactors,
     place(tensor) {
+      if (tensor.name === ropeFactors?.name) return null;
       const inLayer = /^blk\.(\d{1,4})\.(.+)$/.exec(tensor.name);
       const [table, key] = inLayer ? [layer, inLayer[2]!] : [whole, tensor.name];
       const found = Object.hasOwn(table, key) ? table[key] : undefined;

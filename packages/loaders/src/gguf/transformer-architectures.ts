@@ -122,6 +122,7 @@ export const llama: GgufArchitecture = {
     return table;
   },
   layerPrefix: 'model.layers.',
+  ropeFactors: 'rope_freqs.weight',
   config: (f, tensors) => ({
     ...transformerConfig(f, tensors),
     model_type: 'llama',

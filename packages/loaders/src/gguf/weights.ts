@@ -35,13 +35,17 @@ const KEPT: ReadonlyMap<string, DType> = new Map((Object.keys(DTYPES) as DType[]
 const DECODED = 1 << 20;
 
 /**
- * The tensors of a GGUF file, or of all parts of one, as weights, under the names that `place` gives them. Quantised
+ * The tensors of a GGUF file, or of all parts of one, as weights, under the names that `place` gives them; null
+ * for one that is none. Quantised
  * types that backends do not keep are decoded to f16 as they are read, a piece at a time (`storedAs` says from what).
  *
  * Throws `GGUF_DUPLICATE` where a tensor is in two parts, `TENSOR_NAME` where two get one name, and in reading
  * `TENSOR_RANGE` where a decoded weight is beyond f16.
  */
-export function ggufWeights(files: readonly GgufFile[], place: (tensor: GgufTensor) => Placement): CheckpointSource {
+export function ggufWeights(
+  files: readonly GgufFile[],
+  place: (tensor: GgufTensor) => Placement | null,
+): CheckpointSource {
   const places = new Map<string, Place>();
   const entries = new Map<string, TensorEntry>();
   const others = new Map<string, OtherEntry>();
@@ -54,6 +58,7 @@ export function ggufWeights(files: readonly GgufFile[], place: (tensor: GgufTens
       }
       seen.add(tensor.name);
       const placement = place(tensor);
+      if (placement === null) continue;
       const { name, shape = tensor.shape, asUsed } = placement;
       if (places.has(name)) {
         throw new MambaError('TENSOR_NAME', `two tensors would both be called ${shownName(name)}`, { renamed: name });
