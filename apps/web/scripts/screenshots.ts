@@ -77,7 +77,7 @@ clearInterval(stream);
 await openPanel();
 await opening.getByRole('listitem').getByText(/ of /).waitFor();
 await picture(opening, 'models');
-await opening.setViewportSize({ width: 390, height: 1300 });
+await opening.setViewportSize({ width: 390, height: 1420 });
 await picture(opening, 'models-narrow');
 await second.close();
 await opening.context().close();

@@ -51,6 +51,11 @@ export function ModelBar() {
             Cancel
           </button>
         )}
+        {state.kind === 'failed' && (
+          <button type="button" onClick={tryAgain}>
+            Try again
+          </button>
+        )}
         {state.kind === 'stopped' && (
           <>
             <button type="button" onClick={tryAgain}>
