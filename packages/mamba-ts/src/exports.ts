@@ -4,7 +4,7 @@ export type { LanguageModel, State } from '@mamba-ts/layers';
 export { supportedModelTypes } from '@mamba-ts/layers';
 export { type BackendDescription, isMambaError, MambaError, type MemoryUse } from '@mamba-ts/tensor';
 export { type ChatMessage, type ChatTemplate, Tokenizer } from '@mamba-ts/tokenizer';
-export { backendNames, createBackend } from './backends.ts';
+export { backendNames, createBackend, createTrainingBackend } from './backends.ts';
 export {
   type ConvertDType,
   type ConvertedFile,

@@ -3,11 +3,10 @@ import { join, resolve } from 'node:path';
 import { type ConfigJson, findArchitecture } from '@mamba-ts/layers';
 import { jsonText, readJsonObject } from '@mamba-ts/loaders';
 import { openFile, saveFile } from '@mamba-ts/loaders/node';
-import type { TrainingBackend } from '@mamba-ts/tensor';
 import { Tokenizer, trainTokenizer } from '@mamba-ts/tokenizer';
 import { type ChartPoint, lossSvg, type TrainingOptions } from '@mamba-ts/train';
 import { RunFolder, type RunPlan, train } from '@mamba-ts/train/node';
-import { type BackendName, createBackend } from 'mamba-ts';
+import { type BackendName, createTrainingBackend } from 'mamba-ts';
 import { interruptible, UsageError } from '../failure.ts';
 import { printJson, readText } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
@@ -62,7 +61,7 @@ export async function trainModel(given: TrainOptions): Promise<void> {
     const split: Split = isTokenFile(options.data!)
       ? await openTokens(options.data!, options.validation)
       : tokenize(await readTexts(options.data!, options.validation, signal), tokenizer, separator);
-    const backend = await trainingBackend(options.backend);
+    const backend = await createTrainingBackend(options.backend);
     const bar = new ProgressBar('training');
     const points: ChartPoint[] = given.resume ? await folder.readLog() : [];
     const first = points.at(-1)?.step ?? 0;
@@ -204,16 +203,6 @@ function trainingOptions(o: TrainOptions, separator: number | null): TrainingOpt
     ...(o.ema === undefined ? {} : { averageDecay: o.ema }),
     adamw: { weightDecay: o.weightDecay },
   };
-}
-
-/** The fastest backend that can train. */
-async function trainingBackend(name: BackendName): Promise<TrainingBackend> {
-  const backend = await createBackend(name);
-  if ('crossEntropy' in backend) return backend as TrainingBackend;
-  backend.dispose();
-  if (name !== 'auto') throw new UsageError(`the backend ${name} cannot train`);
-  note('the kernels cannot train yet: the plain TypeScript backend does, slowly');
-  return (await createBackend('reference')) as TrainingBackend;
 }
 
 /** `loss 3.412, 2,830 tokens/s, 95 s left`, by the time that `done` steps of this call have taken. */
