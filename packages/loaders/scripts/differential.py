@@ -1,7 +1,7 @@
 """The reference readers' side of differential.ts: `python differential.py safetensors|gguf|pytorch|blocks`.
 
 Reads files from stdin (4 bytes of length, then the file); writes one JSON line each: null where the reference reader
-refuses it, "slow" where it takes over two seconds, else {name: [type, shape, sha256 of the data]}.
+refuses it, "slow" where it takes over a second, else {name: [type, shape, sha256 of the data]}.
 """
 
 import contextlib
@@ -119,7 +119,7 @@ while True:
     if len(prefix) < 4:
         break
     data = stdin.read(struct.unpack("<I", prefix)[0])
-    signal.setitimer(signal.ITIMER_REAL, 2)
+    signal.setitimer(signal.ITIMER_REAL, 1)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found = read(data)

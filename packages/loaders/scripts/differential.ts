@@ -69,8 +69,12 @@ const SIDES: Readonly<Record<string, Side>> = {
   blocks: {
     file(seed, index) {
       const type = TYPES[index % TYPES.length]!;
-      const kind = BLOCK_KINDS[Math.floor(index / TYPES.length) % BLOCK_KINDS.length]!;
-      return Buffer.concat([Buffer.from(`${type}\n`), hostileBlocks(new Random(seed, index), type, kind, 64)]);
+      const round = Math.floor(index / TYPES.length);
+      const kind = BLOCK_KINDS[round % BLOCK_KINDS.length]!;
+      // 3,840 files of blocks are every pattern of a scale once, for every type.
+      const first = 1024 * Math.floor(round / BLOCK_KINDS.length);
+      const blocks = hostileBlocks(new Random(seed, index), type, kind, kind === 'sweep' ? 1024 : 64, first);
+      return Buffer.concat([Buffer.from(`${type}\n`), blocks]);
     },
     async read(file) {
       const line = file.indexOf(10);

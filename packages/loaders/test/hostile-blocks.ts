@@ -29,12 +29,14 @@ const HALVES = [0, 1, 0x3ff, 0x400, 0x3c00, 0x3c01, 0x7bff, 0x7c00, 0x7c01, 0x7e
 export const BLOCK_KINDS = ['random', 'halves', 'scales', 'quants', 'sweep'] as const;
 export type BlockKind = (typeof BLOCK_KINDS)[number];
 
-/** `count` blocks of a quantised type, side by side; `sweep` ones have `halves` in succession over all 65,536 patterns. */
-export function hostileBlocks(random: Random, type: string, kind: BlockKind, count: number): Uint8Array {
+/**
+ * `count` blocks of a quantised type, side by side. The f16 scales of `sweep` ones are the bit patterns from `first` on, of
+ * which there are 65,536.
+ */
+export function hostileBlocks(random: Random, type: string, kind: BlockKind, count: number, first = 0): Uint8Array {
   const { bytes } = [...GGML_TYPES.values()].find(({ name }) => name === type)!;
   const { halves, scales } = PLACES[type]!;
   const out = Uint8Array.from({ length: bytes * count }, () => random.below(256));
-  const first = random.below(65_536);
   for (let block = 0; block < count; block++) {
     const at = block * bytes;
     const half = (): number => {
