@@ -1,3 +1,4 @@
+import type { ConfigJson } from '../../packages/layers/src/architecture.ts';
 import { findArchitecture } from '../../packages/layers/src/find-architecture.ts';
 import { listParameters } from '../../packages/layers/src/parameters.ts';
 import { registry } from '../../packages/layers/src/registry.generated.ts';
@@ -64,11 +65,14 @@ const large = (over: object): (() => Uint8Array) => {
   return () => new TextEncoder().encode(text);
 };
 
-/** What must hold of a model that a config describes, whatever the config: sizes that a backend can be asked for. */
 async function read(file: Uint8Array): Promise<void> {
-  const json = await readJsonObject(memorySource('config.json', file), 'CONFIG', CONFIG_BYTES);
+  await checkConfig(await readJsonObject(memorySource('config.json', file), 'CONFIG', CONFIG_BYTES));
+}
+
+/** What must hold of a model that a config describes, whatever the config: sizes that a backend can be asked for. */
+export async function checkConfig(json: unknown): Promise<void> {
   const architecture = await findArchitecture(json);
-  const model = architecture.createModel(architecture.parseConfig(json));
+  const model = architecture.createModel(architecture.parseConfig(json as ConfigJson));
   const isSize = (value: number): boolean => Number.isSafeInteger(value) && value >= 1;
   let parameters = 0;
   for (const { name, shape } of listParameters(model.parameters)) {

@@ -5,6 +5,7 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   safetensors: () => import('./safetensors.ts').then(({ safetensors }) => safetensors),
   pytorch: () => import('./pytorch.ts').then(({ pytorch }) => pytorch),
   gguf: () => import('./gguf.ts').then(({ gguf }) => gguf),
+  'gguf-model': () => import('./gguf-model.ts').then(({ ggufModel }) => ggufModel),
   config: () => import('./config.ts').then(({ config }) => config),
   tokenizer: () => import('./tokenizer.ts').then(({ tokenizer }) => tokenizer),
   'tokenizer-gguf': () => import('./tokenizer.ts').then(({ tokenizerGguf }) => tokenizerGguf),

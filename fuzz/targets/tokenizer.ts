@@ -182,7 +182,7 @@ const encoded = (value: object): Uint8Array => new TextEncoder().encode(JSON.str
 const TEXT = `ab <|end|> abab\n\n  e\u0301<|en \u1100\u1161\u{1f600}\ud800 <x>\u00e9 1234 'S ${'ab'.repeat(40)}`;
 
 /** Encodes and decodes: each id has its token, and the pieces of a stream are the text. */
-function use(tokenizer: Tokenizer): void {
+export function useTokenizer(tokenizer: Tokenizer): void {
   const ids = tokenizer.encode(TEXT);
   for (const id of ids) {
     if (tokenizer.idToToken(id) === undefined) throw new Error(`encode gave the id ${id}, which has no token`);
@@ -215,7 +215,7 @@ export const tokenizer: Target = {
   structure: jsonStructure,
   fixture: /^tokenizer\.json$/,
   declaredLength: jsonLength,
-  read: async (bytes) => use(Tokenizer.fromJSON(bytes)),
+  read: async (bytes) => useTokenizer(Tokenizer.fromJSON(bytes)),
 };
 
 const TOKENS = PIECES.slice(0, 10);
@@ -281,7 +281,7 @@ export const tokenizerGguf: Target = {
     } catch {
       fields = {};
     }
-    use(
+    useTokenizer(
       Tokenizer.fromGguf(new Map(Object.entries(fields ?? {}).map(([key, value]) => [`tokenizer.ggml.${key}`, value]))),
     );
   },

@@ -29,7 +29,8 @@ export const [U8, , U16, I16, U32, I32, F32, BOOL, TEXT, ARRAY, U64, I64, F64] =
 ] as const;
 
 class Bytes {
-  readonly #parts: number[] = [];
+  readonly #parts: Uint8Array[] = [];
+  #length = 0;
   readonly #little: boolean;
 
   constructor(little: boolean) {
@@ -37,21 +38,22 @@ class Bytes {
   }
 
   get length(): number {
-    return this.#parts.length;
+    return this.#length;
   }
 
   number(bytes: number, set: (view: DataView, little: boolean) => void): void {
     const view = new DataView(new ArrayBuffer(bytes));
     set(view, this.#little);
-    for (let i = 0; i < bytes; i++) this.#parts.push(view.getUint8(i));
+    this.raw(new Uint8Array(view.buffer));
   }
 
   raw(bytes: Uint8Array): void {
-    for (const byte of bytes) this.#parts.push(byte);
+    this.#parts.push(bytes);
+    this.#length += bytes.length;
   }
 
   pad(alignment: number): void {
-    while (this.#parts.length % alignment !== 0) this.#parts.push(0);
+    this.raw(new Uint8Array((alignment - (this.#length % alignment)) % alignment));
   }
 
   u32(value: number): void {
@@ -79,7 +81,13 @@ class Bytes {
   }
 
   done(): Uint8Array {
-    return Uint8Array.from(this.#parts);
+    const out = new Uint8Array(this.#length);
+    let at = 0;
+    for (const part of this.#parts) {
+      out.set(part, at);
+      at += part.length;
+    }
+    return out;
   }
 }
 
