@@ -290,7 +290,7 @@ const LARGE: readonly (() => Uint8Array)[] = [
   () => withField(1, ['mamba2.ssm.inner_size', U32, 2 ** 31], ['mamba2.ssm.time_step_rank', U32, 2 ** 31]),
   () => withField(2, ['llama.attention.head_count', U32, 1], ['llama.attention.key_length', U32, 2 ** 31]),
   () => withField(0, ['tokenizer.ggml.merges', [TEXT], Array<string>(50_000).fill('a b')]),
-  () => withField(1, ['tokenizer.ggml.tokens', [TEXT], [...TOKENS.slice(0, -1), 'a'.repeat(1 << 20)]]),
+  () => withField(1, ['tokenizer.ggml.tokens', [TEXT], TOKENS.with(3, 'a'.repeat(1 << 20))]),
   () =>
     withField(
       1,
