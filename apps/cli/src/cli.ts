@@ -100,6 +100,8 @@ program
     'with --suite: also wllama and llama.cpp on the same files, in turn (installed by npm)',
     names,
   )
+  .option('--sizes <list>', 'with --suite: published sizes', names, ['mamba-130m', 'mamba2-130m', 'pythia-160m'])
+  .option('--dtypes <list>', 'with --suite: of their weights', names, ['q8_0', 'q4_k'])
   .option('--threads-list <list>', 'with --suite: numbers of threads', lengths, [1, 2])
   .option('--html <file>', 'with --suite: draw it')
   .addOption(backend())

@@ -1,9 +1,13 @@
-import { basename } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { GgufDType } from '@mamba-ts/loaders';
 import { saveFile } from '@mamba-ts/loaders/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { printJson } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
 import { suiteHtml } from '../suite/html.ts';
+import { writeRandomGguf } from '../suite/random-gguf.ts';
 import { suiteTable } from '../suite/report.ts';
 import { PEERS, type SuiteCase, suite } from '../suite/suite.ts';
 import { print } from '../terminal.ts';
@@ -21,17 +25,33 @@ interface SuiteOptions {
   readonly json?: boolean;
 }
 
+const DTYPES: readonly GgufDType[] = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'];
+
 /** `mamba bench --suite`: the table of sizes, dtypes and threads beside the limits and the peers. */
 export async function benchSuite(options: SuiteOptions): Promise<void> {
   const { against = [], model, threadsList, promptTokens, genTokens, repeat } = options;
   for (const name of against) {
     if (!(name in PEERS)) throw new UsageError(`--against knows ${Object.keys(PEERS).join(' and ')}, not "${name}"`);
   }
-  if (model === undefined) throw new UsageError('--suite needs --model FILE.gguf');
+  for (const dtype of options.dtypes) {
+    if (!DTYPES.some((known) => known === dtype))
+      throw new UsageError(`--dtypes knows ${DTYPES.join(', ')}, not "${dtype}"`);
+  }
   await interruptible(async (signal) => {
-    const cases = threadsList.flatMap((threads): SuiteCase[] =>
-      model === undefined ? [] : [{ model: basename(model, '.gguf'), dtype: 'file', threads, file: async () => model }],
-    );
+    const folder = await mkdtemp(join(tmpdir(), 'mamba-suite-'));
+    const made = new Map<string, Promise<string>>();
+    const random = (size: string, dtype: string): Promise<string> => {
+      const name = `${size} ${dtype}`;
+      if (!made.has(name)) made.set(name, writeRandomGguf(folder, size, dtype as GgufDType, signal));
+      return made.get(name)!;
+    };
+    const files =
+      model === undefined
+        ? options.sizes.flatMap((size) =>
+            options.dtypes.map((dtype) => ({ model: size, dtype, file: () => random(size, dtype) })),
+          )
+        : [{ model: basename(model, '.gguf'), dtype: 'file', file: async () => model }];
+    const cases = files.flatMap((file) => threadsList.map((threads): SuiteCase => ({ ...file, threads })));
     const bar = new ProgressBar('measuring');
     try {
       const report = await suite({
@@ -58,6 +78,7 @@ export async function benchSuite(options: SuiteOptions): Promise<void> {
       else print(suiteTable(report));
     } finally {
       bar.end();
+      await rm(folder, { recursive: true, force: true });
     }
   });
 }
