@@ -166,6 +166,12 @@ describe('what makes a model', () => {
     ['a size that is a list', 'GGUF_METADATA', [...MAMBA.slice(0, 2), ['mamba.block_count', [U32], [1, 2]]], [f32]],
     ['a flag that is a number', 'GGUF_METADATA', [...MAMBA.slice(0, 8), ['mamba.ssm.dt_b_c_rms', U32, 1]], [f32]],
     ['an id past the vocabulary', 'GGUF_METADATA', [...MAMBA, ['tokenizer.ggml.eos_token_id', U32, 2]], [f32]],
+    [
+      'an id of a turn past the vocabulary',
+      'GGUF_METADATA',
+      [...MAMBA, ['tokenizer.ggml.eot_token_id', U32, 2]],
+      [f32],
+    ],
     ['no embedding', 'TENSOR_MISSING', MAMBA, []],
     ['an unknown tensor', 'GGUF_TENSOR', MAMBA, [f32, { ...f32, name: 'constructor' }]],
     ['an unknown tensor of a layer', 'GGUF_TENSOR', MAMBA, [f32, { ...f32, name: 'blk.0.attn_q.weight' }]],
@@ -178,6 +184,16 @@ describe('what makes a model', () => {
     ['one part of several', 'GGUF_SPLIT', [...MAMBA, ['split.count', U32, 2]], [f32]],
   ])('%s: %s', async (_, code, fields, tensors) => {
     expect(await codeOf(() => model(fields, tensors))).toBe(code);
+  });
+
+  test('what ends a turn ends an answer', async () => {
+    const id = (name: string, value: number): Field => [`tokenizer.ggml.${name}_token_id`, U32, value];
+    const endOf = async (...ids: Field[]) =>
+      ((await model([...MAMBA, ...ids], [f32])).config as { eos_token_id?: unknown }).eos_token_id;
+    expect(await endOf()).toBeUndefined();
+    expect(await endOf(id('eos', 1))).toBe(1);
+    expect(await endOf(id('eos', 1), id('eot', 1))).toBe(1);
+    expect(await endOf(id('eos', 1), id('eot', 0), id('eom', 0))).toEqual([1, 0]);
   });
 
   describe('rotary factors', () => {

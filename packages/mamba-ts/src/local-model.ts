@@ -166,6 +166,12 @@ function hasChatTemplate(files: ChatTemplateFiles): boolean {
   }
 }
 
+/** config.json with the ids that end a text: those of generation_config.json count before its own, as in transformers. */
+function withEndTokens({ config, generationConfig }: OpenedModel): ConfigJson {
+  const end = (generationConfig as ConfigJson | undefined)?.eos_token_id;
+  return end === undefined || end === null ? (config as ConfigJson) : { ...(config as ConfigJson), eos_token_id: end };
+}
+
 /** Loads an opened checkpoint into this thread. */
 export async function loadLocalModel(opened: OpenedModel, options: LoadOptions = {}): Promise<LocalModel> {
   const started = performance.now();
@@ -173,7 +179,7 @@ export async function loadLocalModel(opened: OpenedModel, options: LoadOptions =
   const architecture = await findArchitecture(opened.config);
   const backend = await createBackend(options.backend);
   try {
-    const model = await loadLanguageModel(architecture, opened.config as ConfigJson, opened.weights, backend, {
+    const model = await loadLanguageModel(architecture, withEndTokens(opened), opened.weights, backend, {
       signal,
       onProgress: onProgress && ((done, total) => onProgress({ phase: 'weights', done, total })),
     });

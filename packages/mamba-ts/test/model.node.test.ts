@@ -1,3 +1,6 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fromPretrained, isMambaError, type MambaModel } from 'mamba-ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -122,5 +125,19 @@ test('a folder without a model is a typed error, with a worker too', async () =>
       (caught) => caught,
     );
     expect(isMambaError(error, 'MODEL_FILE')).toBe(true);
+  }
+});
+
+test('generation_config.json says what ends a text, before config.json does', async () => {
+  const copy = await mkdtemp(join(tmpdir(), 'mamba-end-'));
+  try {
+    await cp(folder, copy, { recursive: true });
+    await writeFile(join(copy, 'generation_config.json'), JSON.stringify({ eos_token_id: [7, expected[3]] }));
+    const model = await fromPretrained(copy, { worker: false });
+    const { ids, stopReason } = await model.generate('ROMEO:', greedy);
+    expect([ids, stopReason]).toEqual([expected.slice(0, 3), 'eos']);
+    await model.dispose();
+  } finally {
+    await rm(copy, { recursive: true });
   }
 });

@@ -42,18 +42,25 @@ export class Fields {
     return this.#refuse(`${this.architecture}.${key}`, 'a text', found);
   }
 
-  /** The ids under `eos_token_id` and `bos_token_id` of the tokenizer, as config.json names them. */
-  tokenIds(vocabSize: number): Record<string, number> {
-    const ids: Record<string, number> = {};
-    for (const name of ['eos_token_id', 'bos_token_id']) {
-      const found = this.metadata.get(`tokenizer.ggml.${name}`);
-      if (found === undefined) continue;
+  /**
+   * The ids under `eos_token_id` and `bos_token_id` of the tokenizer, as config.json names them. Those that end a turn or a
+   * message (`eot_token_id`, `eom_token_id`) end an answer as well.
+   */
+  tokenIds(vocabSize: number): Record<string, number | number[]> {
+    const id = (name: string): number[] => {
+      const found = this.metadata.get(`tokenizer.ggml.${name}_token_id`);
+      if (found === undefined) return [];
       if (typeof found !== 'number' || !(found < vocabSize)) {
-        this.#refuse(`tokenizer.ggml.${name}`, `an id below ${vocabSize}`, found);
+        this.#refuse(`tokenizer.ggml.${name}_token_id`, `an id below ${vocabSize}`, found);
       }
-      ids[name] = found as number;
-    }
-    return ids;
+      return [found as number];
+    };
+    const ends = [...new Set(['eos', 'eot', 'eom'].flatMap(id))];
+    const [begin] = id('bos');
+    return {
+      ...(ends.length === 0 ? {} : { eos_token_id: ends.length === 1 ? ends[0]! : ends }),
+      ...(begin === undefined ? {} : { bos_token_id: begin }),
+    };
   }
 
   #find(key: string): GgufValue | undefined {
