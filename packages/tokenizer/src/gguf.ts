@@ -4,6 +4,7 @@ import { byteLevel, KINDS } from './gguf-pre-tokenizers.ts';
 import { type JsonObject, overLimit } from './json.ts';
 import { MAX_MERGES } from './merges.ts';
 import { parseTokenizerJson, type TokenizerConfig } from './parse.ts';
+import { mergesOfPieces } from './piece-merges.ts';
 import { ScoredPieces } from './scored-pieces.ts';
 
 // The tokenizer in a GGUF file is that of a tokenizer.json, spelled otherwise: written back into that form, it passes the
@@ -16,11 +17,11 @@ export const KEY = 'tokenizer.ggml.';
 
 /** What `tokenizer.ggml.token_type` says of a token. */
 export const NORMAL = 1;
-const UNKNOWN = 2;
+export const UNKNOWN = 2;
 export const CONTROL = 3;
 export const USER_DEFINED = 4;
 export const UNUSED = 5;
-const BYTE = 6;
+export const BYTE = 6;
 
 /** The tokenizer that `fields` describe; see `Tokenizer.fromGguf`. */
 export function parseTokenizerGguf(fields: GgufTokenizerFields): TokenizerConfig {
@@ -31,14 +32,30 @@ export function parseTokenizerGguf(fields: GgufTokenizerFields): TokenizerConfig
 }
 
 /**
- * The tokenizer.json that says what `fields` say, for tokenizers of merges (`gpt2`). Throws `TOKENIZER_JSON` and
- * `TOKENIZER_UNSUPPORTED`.
+ * The tokenizer.json that says what `fields` say. Scores of pieces become merges, as transformers makes them. Throws
+ * `TOKENIZER_JSON`, `TOKENIZER_UNSUPPORTED` and `TOKENIZER_LIMIT`.
  */
 export function tokenizerJsonOfGguf(fields: GgufTokenizerFields): JsonObject {
   const model = text(fields, 'model');
-  if (model !== 'gpt2') throw unsupported('model', model, ['gpt2']);
-  return byteLevelBpe(fields);
+  if (model === 'gpt2') return byteLevelBpe(fields);
+  if (model !== 'llama') throw unsupported('model', model, ['gpt2', 'llama']);
+  const { json, tokens, types, scores, unknownId } = sentencePieceJson(fields);
+  const pieces = new Map(tokens.flatMap((token, id) => (isPiece(types[id]!) ? [[token, id] as const] : [])));
+  return {
+    ...json,
+    model: {
+      type: 'BPE',
+      ...(json.model as JsonObject),
+      merges: mergesOfPieces(pieces, scores),
+      unk_token: tokens[unknownId],
+      fuse_unk: true,
+      byte_fallback: true,
+      ignore_merges: false,
+    },
+  };
 }
+
+const isPiece = (type: number): boolean => type === NORMAL || type === USER_DEFINED;
 
 function byteLevelBpe(fields: GgufTokenizerFields): JsonObject {
   const pre = text(fields, 'pre');
@@ -72,12 +89,21 @@ function byteLevelBpe(fields: GgufTokenizerFields): JsonObject {
   };
 }
 
-const SPACE = '\u2581';
+export const SPACE = '\u2581';
 /** Code units of a piece: those in use have some dozens. */
 const MAX_PIECE = 1024;
 
+interface SentencePieceFields {
+  /** All but the merges. */
+  readonly json: JsonObject;
+  readonly tokens: readonly string[];
+  readonly types: readonly number[];
+  readonly scores: readonly number[];
+  readonly unknownId: number;
+}
+
 /** SentencePiece's BPE: pieces with scores in place of merges. Ids of special tokens as llama.cpp has them by default. */
-function sentencePiece(fields: GgufTokenizerFields): TokenizerConfig {
+function sentencePieceJson(fields: GgufTokenizerFields): SentencePieceFields {
   const { tokens, types } = tokensAndTypes(fields);
   const scores = list(fields, 'scores', 'number');
   if (scores.length !== tokens.length) throw malformed('scores', `${tokens.length} numbers`, scores.length);
@@ -109,10 +135,15 @@ function sentencePiece(fields: GgufTokenizerFields): TokenizerConfig {
       decoders: addSpace ? [...steps, { type: 'Strip', content: ' ', start: 1, stop: 0 }] : steps,
     },
   };
+  return { json, tokens, types, scores, unknownId };
+}
+
+function sentencePiece(fields: GgufTokenizerFields): TokenizerConfig {
+  const { json, types, scores, unknownId } = sentencePieceJson(fields);
   return parseTokenizerJson(json, (_model, vocab) => {
     const pieces = new Map<string, number>();
     for (const [token, id] of vocab) {
-      if (types[id] !== NORMAL && types[id] !== USER_DEFINED) continue;
+      if (!isPiece(types[id]!)) continue;
       if (token.length > MAX_PIECE) throw overLimit(`the length of ${KEY}tokens[${id}]`, MAX_PIECE, token.length);
       pieces.set(token, id);
     }

@@ -61,6 +61,67 @@ describe.each([
   });
 });
 
+describe('llama', () => {
+  const pieces = async (): Promise<Map<string, unknown>> => {
+    const { tokens, scores, types } = JSON.parse(await read('llama/pieces.json')) as Record<string, unknown>;
+    const fields = { model: 'llama', tokens, scores, token_type: types };
+    return new Map(Object.entries(fields).map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
+  };
+  /** Without the one added token that is looked for in normalized text, which GGUF has no words for. */
+  const file = async (): Promise<{ model: { merges: unknown[]; vocab: object }; added_tokens: unknown[] }> => {
+    const json = JSON.parse(await read('llama/tokenizer.json'));
+    return { ...json, added_tokens: json.added_tokens.slice(0, -1) };
+  };
+  const texts = async (): Promise<string[]> =>
+    (await read('llama/encode.jsonl'))
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => (JSON.parse(line) as string[])[0]!);
+
+  test("scores of pieces become the merges of Python's tokenizer.json", async () => {
+    const expected = await file();
+    const found = tokenizerJsonOfGguf(await pieces());
+    const model = found.model as { merges: unknown; vocab: Record<string, number> };
+    const pairs = (merges: unknown): string[][] =>
+      (merges as (string | string[])[]).map((merge) => (typeof merge === 'string' ? merge.split(' ') : merge));
+    const [own, theirs] = [pairs(model.merges), pairs(expected.model.merges)];
+    // The ways to make one piece stand together, in an order that means nothing.
+    const made = (merges: string[][]) => [...new Set(merges.map((merge) => merge.join('')))];
+    expect(made(own)).toEqual(made(theirs));
+    expect(own.map((merge) => merge.join(' ')).sort()).toEqual(theirs.map((merge) => merge.join(' ')).sort());
+    expect({ ...model.vocab }).toEqual(expected.model.vocab);
+    const [a, b] = [Tokenizer.fromJSON(JSON.stringify(found)), Tokenizer.fromJSON(expected)];
+    for (const text of (await texts()).slice(0, 1000)) expect(a.encode(text), text).toEqual(b.encode(text));
+  });
+
+  test('merges become scores that give the ids of 4,000 strings', async () => {
+    const whole = ggufOfTokenizerJson(await read('llama/tokenizer.json'), { rows: 1410 });
+    expect(whole.lost).toEqual([expect.stringContaining('is looked for before spaces are marked')]);
+    const json = JSON.stringify(await file());
+    const gguf = ggufOfTokenizerJson(json, { rows: 1410 });
+    expect(gguf.lost).toEqual([]);
+    const values = valuesOf(gguf);
+    expect(values.get('tokenizer.ggml.token_type')).toEqual([
+      ...((await pieces()).get('tokenizer.ggml.token_type') as number[]),
+      ...new Array(10).fill(5),
+    ]);
+    const [expected, found] = [Tokenizer.fromJSON(json), Tokenizer.fromGguf(values)];
+    const misses = (await texts()).filter((text) => found.encode(text).join() !== expected.encode(text).join());
+    expect(misses).toEqual([]);
+    expect((await texts()).length).toBe(4000);
+  });
+
+  test('merges that no scores give are refused', async () => {
+    const json = await file();
+    const { merges } = json.model;
+    const with_ = (changed: unknown[]): string =>
+      JSON.stringify({ ...json, model: { ...json.model, merges: changed } });
+    const code = (changed: unknown[]): string => codeOf(() => ggufOfTokenizerJson(with_(changed), { rows: 1410 }));
+    expect(code(merges)).toBe('no error');
+    expect(code(merges.slice(0, -1))).toBe('TOKENIZER_UNSUPPORTED');
+  });
+});
+
 test('what would be read as another tokenizer is refused', async () => {
   const json = JSON.parse(await read('llama3/tokenizer.json')) as Record<string, unknown>;
   const refused = (change: Record<string, unknown>): string =>

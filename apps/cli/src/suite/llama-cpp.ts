@@ -29,23 +29,32 @@ export const llamaCpp = {
   name: 'llama.cpp',
   version: `node-llama-cpp ${VERSION}`,
 
-  async load(file: string, threads: number, signal: AbortSignal): Promise<NativeModel> {
+  /** `program` is llama-cpp-child.ts, built. */
+  async load(
+    file: string,
+    threads: number,
+    signal: AbortSignal,
+    program: URL = new URL('./llama-cpp-child.js', import.meta.url),
+  ): Promise<NativeModel> {
     const peers = await installed({ 'node-llama-cpp': VERSION }, signal);
-    const child = fork(new URL('./llama-cpp-child.js', import.meta.url), { stdio: ['ignore', 2, 2, 'ipc'] });
+    const child = fork(program, { stdio: ['ignore', 2, 2, 'ipc'] });
     const ask = async (request: Request, until: AbortSignal): Promise<Reply> => {
       const stop = (): boolean => child.kill('SIGKILL');
       until.addEventListener('abort', stop);
+      const settled = new AbortController();
       try {
         child.send(request);
         const reply = await Promise.race([
-          once(child, 'message').then(([message]) => message as Reply),
-          once(child, 'exit').then(([code, name]) => ({ error: `its process ended (${code ?? name})` })),
+          once(child, 'message', settled).then(([message]) => message as Reply),
+          once(child, 'exit', settled).then(([code, name]) => ({ error: `its process ended (${code ?? name})` })),
         ]);
         until.throwIfAborted();
         if ('error' in reply) throw new MambaError('PEER', `llama.cpp could not ${request.do} ${file}: ${reply.error}`);
         return reply;
       } finally {
         until.removeEventListener('abort', stop);
+        // The event that did not come is waited for no longer.
+        settled.abort();
       }
     };
     await ask({ do: 'load', file, threads, peers }, signal);
