@@ -7,14 +7,14 @@ export const keptModels = signal<readonly StoredModel[] | null>(null);
 /** Bytes that this page uses and may use, where the browser says so. */
 export const space = signal<{ readonly used: number; readonly allowed: number } | null>(null);
 
-/** Looks again at what is kept. A browser that keeps nothing has an empty list: opening a model says why. */
+/** Looks again at what is kept. Where the browser keeps nothing the list is empty: opening a model says why. */
 export async function refreshKept(): Promise<void> {
   try {
     keptModels.value = await (await ModelStore.open()).list();
     const { usage, quota } = await navigator.storage.estimate();
     space.value = usage === undefined || quota === undefined ? null : { used: usage, allowed: quota };
   } catch (error) {
-    if (!isMambaError(error, 'STORAGE_UNAVAILABLE')) throw error;
+    if (!isMambaError(error, 'STORAGE_UNAVAILABLE')) console.warn('the models that are kept cannot be listed:', error);
     keptModels.value = [];
   }
 }

@@ -1,6 +1,14 @@
 import { signal } from '@preact/signals';
-import { fromPretrained, isHubId, MambaError, type MambaModel, type ModelSource, type Progress } from 'mamba-ts';
-import { lastOpened, refreshKept, rememberOpened } from './kept-models.ts';
+import {
+  fromPretrained,
+  isHubId,
+  MambaError,
+  type MambaModel,
+  type ModelSource,
+  type Progress,
+  storedId,
+} from 'mamba-ts';
+import { keptModels, lastOpened, refreshKept, rememberOpened } from './kept-models.ts';
 import { explain, type Problem } from './problem.ts';
 import { Rate } from './rate.ts';
 
@@ -31,9 +39,13 @@ export function openEmbedded(): Promise<void> {
 
 /** Loads what ran when the page was left, where it is kept; else the model that comes with the page. */
 export async function openFirst(): Promise<void> {
-  await refreshKept();
   const id = lastOpened();
-  return id === null ? openEmbedded() : openKept(id);
+  const looked = refreshKept();
+  if (id === null) return openEmbedded();
+  await looked;
+  // Where the browser has dropped it meanwhile, nobody has asked for another download.
+  const there = keptModels.value?.some((model) => model.complete && model.id === id);
+  return there ? openKept(id) : openEmbedded();
 }
 
 /** Loads a hub id or an address, which the browser is to keep. */
@@ -84,7 +96,7 @@ export async function open(source: ModelSource, name: string): Promise<void> {
     });
     if (current === controller) {
       modelState.value = { kind: 'ready', name: isKept(source) ? model.info.name : name, model };
-      if (isKept(source)) rememberOpened(source.keep);
+      if (isKept(source)) rememberOpened(storedId(source.keep));
     } else await model.dispose();
   } catch (error) {
     if (current === controller) modelState.value = { kind: 'failed', name, problem: explain(error) };

@@ -7,7 +7,7 @@ import { loadRemoteModel } from './remote-model.ts';
 import type { LoadOptions, MambaModel } from './types.ts';
 import { clientOf } from './worker-client.ts';
 
-export { isHubId, ModelStore, type StoredFileInfo, type StoredModel } from '@mamba-ts/loaders';
+export { isHubId, ModelStore, type StoredFileInfo, type StoredModel, storedId } from '@mamba-ts/loaders';
 export * from './exports.ts';
 export type { KeptSource };
 
