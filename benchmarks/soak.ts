@@ -2,9 +2,10 @@
  * Do memory, workers and handles stay flat over many generations, and over many models loaded and disposed of? See
  * docs/trust/README.md.
  *
- *     node benchmarks/soak.ts [--generations 10000] [--loads 1000] [--worker-loads LOADS] [--json] [--leak heap|model]
+ *     node benchmarks/soak.ts [--generations 10000] [--loads 1000] [--worker-loads LOADS] [--threads 2] [--json]
+ *                             [--leak heap|model]
  *
- * Each is done in this thread and in a worker. Prints figures (JSON with --json), progress to stderr; exit code 1 where a
+ * Each is done in this thread and in a worker, and the kernels have workers of their own besides. Prints figures (JSON with --json), progress to stderr; exit code 1 where a
  * quantity grew: see `LIMITS`. `--leak` keeps something on purpose, to show that it is seen.
  */
 import { spawnSync } from 'node:child_process';
@@ -35,6 +36,7 @@ const { values } = parseArgs({
     generations: { type: 'string', default: '10000' },
     loads: { type: 'string', default: '1000' },
     'worker-loads': { type: 'string' },
+    threads: { type: 'string', default: '2' },
     leak: { type: 'string', default: '' },
     json: { type: 'boolean', default: false },
   },
@@ -59,7 +61,7 @@ const SAMPLES = 60;
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** Every WebAssembly memory that an instance made in this thread exports, as long as it lives. */
+/** Every WebAssembly memory that an instance made in this thread exports, or that threads share, as long as it lives. */
 const memories: WeakRef<WebAssembly.Memory>[] = [];
 const original = WebAssembly.Instance;
 WebAssembly.Instance = new Proxy(original, {
@@ -69,6 +71,13 @@ WebAssembly.Instance = new Proxy(original, {
       if (value instanceof WebAssembly.Memory) memories.push(new WeakRef(value));
     }
     return instance;
+  },
+});
+WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
+  construct(target, args: ConstructorParameters<typeof WebAssembly.Memory>) {
+    const memory = new target(...args);
+    memories.push(new WeakRef(memory));
+    return memory;
   },
 });
 const instantiate = WebAssembly.instantiate.bind(WebAssembly) as (...args: unknown[]) => Promise<unknown>;
@@ -83,7 +92,7 @@ WebAssembly.instantiate = (async (...args: unknown[]) => {
 const wasmPages = (): number =>
   memories.reduce((sum, memory) => sum + (memory.deref()?.buffer.byteLength ?? 0) / 65_536, 0);
 
-function threads(): number {
+function systemThreads(): number {
   try {
     return readdirSync('/proc/self/task').length;
   } catch {
@@ -103,11 +112,12 @@ async function sample(model: MambaModel | null): Promise<Record<Quantity, number
     wasmPages: wasmPages(),
     backendBytes: model ? (await model.memory()).total : 0,
     handles: process.getActiveResourcesInfo().filter((kind) => kind !== 'Timeout').length,
-    threads: threads(),
+    threads: systemThreads(),
   };
 }
 
 const kept: unknown[] = [];
+const threads = Number(values.threads);
 
 interface Soak {
   readonly name: string;
@@ -166,7 +176,7 @@ try {
     const where = worker ? 'in a worker' : 'in this thread';
     const generations = Number(values.generations);
     if (generations > 0) {
-      const model = await fromPretrained(folder, { worker });
+      const model = await fromPretrained(folder, { worker, threads });
       const generate = async (seed: number): Promise<void> => {
         await model.generate([1, 2, 3], { maxTokens: 4, seed });
       };
@@ -175,7 +185,7 @@ try {
     }
     const loads = Number(worker ? (values['worker-loads'] ?? values.loads) : values.loads);
     const load = async (seed: number): Promise<void> => {
-      const model = await fromPretrained(folder, { worker });
+      const model = await fromPretrained(folder, { worker, threads });
       await model.generate([1, 2, 3], { maxTokens: 2, seed });
       if (values.leak === 'model') kept.push(model);
       else await model.dispose();

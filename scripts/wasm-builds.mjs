@@ -20,10 +20,24 @@ const crate = join(root, 'rust-wasm');
 export const output = join(root, 'packages', 'kernels', 'wasm');
 const hashFile = join(output, 'hashes.json');
 
-/** One row per build: the file's name and the features of its instruction set. */
+/**
+ * One row per build: the file's name and the features of its instruction set. Those with `threads` work on an imported
+ * shared memory, which takes a standard library built for it: `-Z build-std`, and hence RUSTC_BOOTSTRAP.
+ */
 export const builds = [
   { name: 'simd128', features: '+simd128' },
   { name: 'relaxed-simd', features: '+simd128,+relaxed-simd' },
+  { name: 'simd128-threads', features: '+simd128,+atomics,+bulk-memory', threads: true },
+  { name: 'relaxed-simd-threads', features: '+simd128,+relaxed-simd,+atomics,+bulk-memory', threads: true },
+];
+
+/** For the linker: 32 pages to begin with, as packages/kernels/src/instance.ts has it, up to 4 GiB. */
+const THREADS_LINK = [
+  '--shared-memory',
+  '--import-memory',
+  '--initial-memory=2097152',
+  '--max-memory=4294967296',
+  ...['__stack_pointer', '__tls_size', '__wasm_init_tls'].map((name) => `--export=${name}`),
 ];
 
 const TOOLS = { 'wasm-pack': '0.15.1', 'wasm-bindgen-cli': '0.2.126' };
@@ -44,6 +58,10 @@ export function ensureTools() {
   if (!answer('rustup', ['target', 'list', '--installed'], { cwd: crate }).includes('wasm32-unknown-unknown')) {
     run('rustup', ['target', 'add', 'wasm32-unknown-unknown'], { cwd: crate });
   }
+  // Its sources are what the builds with threads make the standard library from.
+  if (!answer('rustup', ['component', 'list', '--installed'], { cwd: crate }).includes('rust-src')) {
+    run('rustup', ['component', 'add', 'rust-src'], { cwd: crate });
+  }
   for (const [tool, version] of Object.entries(TOOLS)) {
     if (answer(COMMANDS[tool], ['--version']).split(' ')[1] !== version) {
       run('cargo', ['install', tool, '--version', version], { cwd: crate });
@@ -63,33 +81,40 @@ export function buildAll(folder) {
   const remap = [[homedir(), '/home'], [cargo, '/cargo'], ...crates, [sysroot, '/rust'], [root, '/mamba-ts']].map(
     ([from, to]) => `--remap-path-prefix=${from}=${to}`,
   );
-  for (const { name, features } of builds) {
-    const pack = mkdtempSync(join(tmpdir(), 'mamba-wasm-'));
-    try {
-      run(
-        'wasm-pack',
-        [
-          'build',
-          crate,
-          '--mode',
-          'no-install',
-          '--target',
-          'web',
-          '--release',
-          '--out-dir',
-          pack,
-          '--out-name',
-          'kernels',
-        ],
-        { env: { ...process.env, RUSTFLAGS: [`-Ctarget-feature=${features}`, ...remap].join(' ') } },
-      );
-      // Only the module is kept: wasm-pack's JavaScript holds one instance per program, ours one per backend; and its
-      // .gitignore of * would keep the module out of the npm package.
-      copyFileSync(join(pack, 'kernels_bg.wasm'), join(folder, `${name}.wasm`));
-    } finally {
-      rmSync(pack, { recursive: true, force: true });
-    }
+  for (const { name, features, threads } of builds) {
+    const flags = [`-Ctarget-feature=${features}`, ...remap];
+    (threads ? cargoBuild : packBuild)(flags, join(folder, `${name}.wasm`));
   }
+}
+
+function packBuild(flags, file) {
+  const pack = mkdtempSync(join(tmpdir(), 'mamba-wasm-'));
+  try {
+    const names = ['--target', 'web', '--release', '--out-dir', pack, '--out-name', 'kernels'];
+    run('wasm-pack', ['build', crate, '--mode', 'no-install', ...names], {
+      env: { ...process.env, RUSTFLAGS: flags.join(' ') },
+    });
+    // Only the module is kept: wasm-pack's JavaScript holds one instance per program, ours one per backend; and its
+    // .gitignore of * would keep the module out of the npm package.
+    copyFileSync(join(pack, 'kernels_bg.wasm'), file);
+  } finally {
+    rmSync(pack, { recursive: true, force: true });
+  }
+}
+
+/** Without wasm-pack, whose bindings would add a start of threads of their own: packages/kernels/src/pool.ts is ours. */
+function cargoBuild(flags, file) {
+  const target = 'wasm32-unknown-unknown';
+  run('cargo', ['build', '--release', '--locked', '--lib', '--target', target, '-Z', 'build-std=panic_abort,std'], {
+    cwd: crate,
+    env: {
+      ...process.env,
+      CARGO_TARGET_DIR: join(crate, 'target'),
+      RUSTC_BOOTSTRAP: '1',
+      RUSTFLAGS: [...flags, '-Cstrip=symbols', ...THREADS_LINK.map((arg) => `-Clink-arg=${arg}`)].join(' '),
+    },
+  });
+  writeFileSync(file, readFileSync(join(crate, 'target', target, 'release', 'mamba_kernels.wasm')));
 }
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');

@@ -6,20 +6,24 @@
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 
 mod backward;
+#[cfg(target_feature = "atomics")]
+mod pool;
 mod recurrences;
 mod transformer;
 
-use crate::blocks::{Q4K, Q4_0, Q5K, Q6K, Q8_0};
-use crate::format::{Bf16, RaisedF16, F16, F32};
+use crate::blocks::{Blocks, Q4K, Q4_0, Q5K, Q6K, Q8_0};
+use crate::format::{Bf16, Format, RaisedF16, F16, F32};
+use crate::pool::split;
 use crate::scalar::conv::{load_history, store_history};
 use crate::scalar::scan::Scan;
+use crate::simd128::linear::Shape;
 use crate::simd128::quantised;
-use crate::{alloc, limits, pack, scalar, simd128};
+use crate::{alloc, limits, pack, scalar, simd128, PANEL};
 
-/// Which build this is: 0 simd128, 1 with relaxed SIMD.
+/// Which build this is: 1 with relaxed SIMD, plus 2 with threads.
 #[no_mangle]
 pub extern "C" fn build() -> u32 {
-    cfg!(target_feature = "relaxed-simd") as u32
+    cfg!(target_feature = "relaxed-simd") as u32 + 2 * cfg!(target_feature = "atomics") as u32
 }
 
 #[no_mangle]
@@ -85,19 +89,33 @@ pub unsafe extern "C" fn linear(
     inputs: usize,
     outputs: usize,
 ) {
-    use simd128::linear::{linear, Shape};
-    let shape = Shape { x_stride, y_stride, tokens, inputs, outputs };
-    match dtype {
-        0 => linear::<F32>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
-        1 => linear::<F16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
-        2 => linear::<Bf16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
-        3 => linear::<RaisedF16>(x, x_stride, w as _, bias, y, y_stride, tokens, inputs, outputs),
-        4 => quantised::linear::<Q8_0>(x, w, bias, y, &shape),
-        5 => quantised::linear::<Q4_0>(x, w, bias, y, &shape),
-        6 => quantised::linear::<Q4K>(x, w, bias, y, &shape),
-        7 => quantised::linear::<Q5K>(x, w, bias, y, &shape),
-        _ => quantised::linear::<Q6K>(x, w, bias, y, &shape),
-    }
+    // Threads take whole panels of outputs.
+    split(outputs.div_ceil(PANEL), PANEL * tokens * inputs, |_, from, to| {
+        let o = from * PANEL;
+        let bias = if bias.is_null() { bias } else { bias.add(o) };
+        let shape = Shape { x_stride, y_stride, tokens, inputs, outputs: (to * PANEL).min(outputs) - o };
+        match dtype {
+            0 => float_rows::<F32>(x, w, bias, y, &shape, o),
+            1 => float_rows::<F16>(x, w, bias, y, &shape, o),
+            2 => float_rows::<Bf16>(x, w, bias, y, &shape, o),
+            3 => float_rows::<RaisedF16>(x, w, bias, y, &shape, o),
+            4 => quantised_rows::<Q8_0>(x, w, bias, y, &shape, o),
+            5 => quantised_rows::<Q4_0>(x, w, bias, y, &shape, o),
+            6 => quantised_rows::<Q4K>(x, w, bias, y, &shape, o),
+            7 => quantised_rows::<Q5K>(x, w, bias, y, &shape, o),
+            _ => quantised_rows::<Q6K>(x, w, bias, y, &shape, o),
+        }
+    })
+}
+
+/// Outputs from `o` on, as many as `s` says.
+unsafe fn float_rows<F: Format>(x: *const f32, w: *const u8, bias: *const f32, y: *mut f32, s: &Shape, o: usize) {
+    let w = (w as *const F::Bits).add(o * s.inputs);
+    simd128::linear::linear::<F>(x, s.x_stride, w, bias, y.add(o), s.y_stride, s.tokens, s.inputs, s.outputs)
+}
+
+unsafe fn quantised_rows<B: Blocks>(x: *const f32, w: *const u8, bias: *const f32, y: *mut f32, s: &Shape, o: usize) {
+    quantised::linear::<B>(x, w.add(quantised::block_at::<B>(o, 0, s.inputs)), bias, y.add(o), s)
 }
 
 #[no_mangle]

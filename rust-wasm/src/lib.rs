@@ -1,3 +1,4 @@
+#![cfg_attr(target_feature = "atomics", feature(stdarch_wasm_atomic_wait))]
 //! The kernels behind `@mamba-ts/kernels`.
 //!
 //! `scalar` is the portable form of each op: short loops that say what is computed. `simd128` is the fast form with the
@@ -15,11 +16,13 @@ pub mod integers;
 pub mod lanes;
 pub mod limits;
 pub mod pack;
+pub mod pool;
 pub mod scalar;
 pub mod simd128;
 
 /// Outputs that lie side by side in a packed matrix.
 pub const PANEL: usize = 8;
 
-// wasm-pack insists on the dependency.
+// wasm-pack insists on the dependency; the builds with threads go without wasm-pack.
+#[cfg(not(target_feature = "atomics"))]
 use wasm_bindgen as _;

@@ -23,6 +23,10 @@ const backend = (): Option =>
   new Option('--backend <name>', 'kernels to run on')
     .choices(['auto', 'reference', 'wasm-simd', 'wasm-relaxed'])
     .default('auto');
+const threads = (): Option =>
+  new Option('--threads <n>', 'threads of the kernels (default: as many as the machine has cores)').argParser(
+    integer(1),
+  );
 const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
 
 /** The options that say which model writes, and how. */
@@ -47,6 +51,7 @@ writing(program.command('run'), [])
   .description('generate text')
   .argument('[prompt]', 'how the text begins; read from stdin where none is given and stdin is not a terminal')
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (prompt, options) => (await import('./commands/run.ts')).run(prompt, options));
 
@@ -57,6 +62,7 @@ writing(program.command('chat'), ['\n\n'])
   .option('--no-template', 'no chat template: lines join the text as they are')
   .option('--system <text>', 'what the conversation begins with, where the template has a place for it')
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (options, command: Command) =>
     (await import('./commands/chat.ts')).chat(options, (name) => command.getOptionValueSource(name) === 'cli'),
@@ -71,6 +77,7 @@ program
   .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
   .option('--logits <file>', 'write f32 logits [tokens, vocab_size] as safetensors')
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (options) => (await import('./commands/score.ts')).score(options));
 
@@ -82,6 +89,7 @@ program
   .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
   .option('--max-tokens <n>', 'read the first n tokens of the text only', integer(2))
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (models, options) => (await import('./commands/quality.ts')).modelQuality(models, options));
 
@@ -105,6 +113,7 @@ program
   .option('--threads-list <list>', 'with --suite: numbers of threads', lengths, [1, 2])
   .option('--html <file>', 'with --suite: draw it')
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (options) => {
     if (options.suite) await (await import('./commands/bench-suite.ts')).benchSuite(options);
@@ -125,6 +134,7 @@ program
   .option('--html <file>', 'write picture, words and numbers as one page')
   .option('--csv <file>', 'write the numbers')
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (options) => (await import('./commands/compare.ts')).compareModels(options));
 
@@ -137,6 +147,7 @@ program
   .option('--channels <range>', 'the group of channels it is the mean of, such as 0-15 (default: all)', channels)
   .option('--html <file>', 'write pictures, words and figures as one page')
   .addOption(backend())
+  .addOption(threads())
   .addOption(json())
   .action(async (text, options) => (await import('./commands/inspect.ts')).inspectText(text, options));
 

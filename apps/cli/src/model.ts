@@ -10,7 +10,7 @@ import {
   randomWeights,
 } from '@mamba-ts/layers';
 import type { OpenedModel } from '@mamba-ts/loaders';
-import { type DType, MambaError, type WeightSource } from '@mamba-ts/tensor';
+import { type BackendDescription, type DType, MambaError, type WeightSource } from '@mamba-ts/tensor';
 import { type BackendName, createBackend, type LocalModel, loadLocalModel } from 'mamba-ts';
 import { openNodeSource } from 'mamba-ts/node';
 import { note, ProgressBar } from './progress.ts';
@@ -40,6 +40,7 @@ export const WAITING: string = 'waiting for another process that downloads it';
 export interface ModelOptions {
   readonly model?: string;
   readonly backend: BackendName;
+  readonly threads?: number | undefined;
 }
 
 /** Loads with a progress bar, in this thread: a command has nothing else to do meanwhile, and starts sooner so. */
@@ -47,14 +48,24 @@ export async function load(options: ModelOptions, signal: AbortSignal): Promise<
   const opened = await openSource(options.model, signal);
   const bar = new ProgressBar('loading');
   try {
-    return await loadLocalModel(opened, {
+    const model = await loadLocalModel(opened, {
       backend: options.backend,
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
       signal,
       onProgress: ({ done, total }) => bar.update(done, total),
     });
+    bar.end();
+    tellThreads(model.info.backend, options);
+    return model;
   } finally {
     bar.end();
   }
+}
+
+/** Says so where there are fewer threads than asked for. */
+function tellThreads({ name, threads, note: why }: BackendDescription, options: ModelOptions): void {
+  if (why !== undefined) note(why);
+  else if (options.threads !== undefined && threads !== options.threads) note(`${name} runs on one thread`);
 }
 
 export interface BareModelOptions extends ModelOptions {
@@ -66,7 +77,8 @@ export interface BareModelOptions extends ModelOptions {
 
 /** A model without its tokenizer on a backend of its own, which the caller disposes of: for measuring. */
 export async function loadBare(options: BareModelOptions, signal: AbortSignal): Promise<LoadedLanguageModel> {
-  const backend = await createBackend(options.backend);
+  const backend = await createBackend(options.backend, options.threads);
+  tellThreads(backend.describe(), options);
   try {
     if (options.random !== undefined) {
       const { architecture, config: published } = await findPreset(options.random);

@@ -15,8 +15,7 @@ import {
   type Tensor,
   type Weight,
 } from '@mamba-ts/tensor';
-import type { WasmBuild } from './build.ts';
-import type { Kernels } from './instance.ts';
+import type { Opened, WasmBuild } from './build.ts';
 import { WasmMemory } from './memory.ts';
 import { recurrences } from './recurrences.ts';
 import { transformerOps } from './transformer-ops.ts';
@@ -33,9 +32,8 @@ const ARITHMETIC: Readonly<Record<WasmBuild, string>> = {
 
 /** A backend on WebAssembly SIMD, with a memory of its own. */
 export function createBackend(
-  kernels: Kernels,
-  build: WasmBuild,
-  memory: WasmMemory = new WasmMemory(`wasm-${build}`, kernels),
+  { kernels, build, pool, note }: Opened,
+  memory: WasmMemory = new WasmMemory(`wasm-${build}`, kernels, pool),
 ): Backend {
   const { name } = memory;
 
@@ -61,7 +59,8 @@ export function createBackend(
       memory.kernels('describe');
       return {
         name,
-        threads: 1,
+        threads: pool?.threads ?? 1,
+        ...(note === null ? {} : { note }),
         arithmetic: ARITHMETIC[build],
         ops: {
           linear: 'native',

@@ -1,6 +1,7 @@
 import { MambaError } from '@mamba-ts/tensor';
 import { relaxedSimd } from 'wasm-feature-detect';
-import { instantiate, type Kernels, type WasmSource } from './instance.ts';
+import { instantiate, type Kernels, type ThreadedKernels, type WasmSource } from './instance.ts';
+import { type StartWorker, WorkerPool } from './pool.ts';
 
 /**
  * The builds of the kernels, from one source: `simd` for every engine since 2023; `relaxed` with relaxed SIMD, whose
@@ -8,19 +9,47 @@ import { instantiate, type Kernels, type WasmSource } from './instance.ts';
  */
 export type WasmBuild = 'simd' | 'relaxed';
 
-/** Which build runs, and where its module comes from. */
+/** Which build runs, on how many threads, and where its module comes from. */
 export interface WasmOptions {
   /** `auto`, the default, takes `relaxed` where the engine has it. */
   readonly build?: WasmBuild | 'auto' | undefined;
   /**
-   * The module, where it does not lie beside this package's files: bytes, a compiled module, an address, a response; or
-   * a function that gives it for the chosen build.
+   * Threads that share the work, the caller among them: 1, the default, to 64; `auto` for as many as the machine has cores.
+   * Results have the same bits for any number. Where memory cannot be shared (a page that is not cross-origin isolated),
+   * one thread does all and `describe().note` says so.
    */
-  readonly wasm?: WasmSource | ((build: WasmBuild) => WasmSource) | undefined;
+  readonly threads?: number | 'auto' | undefined;
+  /** Multiply-adds that are worth handing to another thread: 16384 unless told otherwise; 1 splits all that can be. */
+  readonly grain?: number | undefined;
+  /**
+   * The module, where it does not lie beside this package's files: bytes, a compiled module, an address, a response; or
+   * a function that gives it for the chosen build, with or without threads.
+   */
+  readonly wasm?: WasmSource | ((build: WasmBuild, threaded: boolean) => WasmSource) | undefined;
+}
+
+/** What differs between Node and browsers. */
+export interface Host {
+  /** The module of a build, from beside this package's files. */
+  source(build: WasmBuild, threaded: boolean): WasmSource;
+  readonly startWorker: StartWorker;
+  cores(): number;
+}
+
+/** What was opened. */
+export interface Opened {
+  readonly kernels: Kernels;
+  readonly build: WasmBuild;
+  readonly pool: WorkerPool | null;
+  /** Why there are fewer threads than asked for. */
+  readonly note: string | null;
 }
 
 /** In the order of the module's `build()`. */
 const BUILDS: readonly WasmBuild[] = ['simd', 'relaxed'];
+const MAX_THREADS = 64;
+/** Some 4 microseconds of a decoding product, about what handing over costs. */
+const GRAIN = 16_384;
 
 /** A build that this engine can run. */
 async function choose(build: WasmBuild | 'auto'): Promise<WasmBuild> {
@@ -39,17 +68,50 @@ async function choose(build: WasmBuild | 'auto'): Promise<WasmBuild> {
   return build;
 }
 
-/** A fresh instance of the asked build, and which build it is: the module itself says so. */
+/** How many threads run, and why fewer than asked for. */
+function countThreads(threads: number | 'auto', host: Host): { threads: number; note: string | null } {
+  if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
+    throw new MambaError(
+      'INVALID_OPTION',
+      `threads is ${JSON.stringify(threads)}, expected auto or 1 to ${MAX_THREADS}`,
+    );
+  }
+  const count = threads === 'auto' ? Math.min(host.cores(), MAX_THREADS) : threads;
+  const { crossOriginIsolated: isolated = true } = globalThis as { crossOriginIsolated?: boolean };
+  if (count === 1 || (isolated && typeof SharedArrayBuffer !== 'undefined')) return { threads: count, note: null };
+  return {
+    threads: 1,
+    note:
+      `one thread instead of ${count}: this page is not cross-origin isolated, so that threads can share no memory. Serve ` +
+      'it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.',
+  };
+}
+
+/** A fresh instance of the asked build with its workers, and which build it is: the module itself says so. */
 export async function open(
-  { build = 'auto', wasm }: WasmOptions,
-  source: (build: WasmBuild) => WasmSource,
-): Promise<{ kernels: Kernels; build: WasmBuild }> {
+  { build = 'auto', threads = 1, grain = GRAIN, wasm }: WasmOptions,
+  host: Host,
+): Promise<Opened> {
   const given = typeof wasm === 'function' || wasm === undefined ? null : wasm;
+  const counted = countThreads(threads, host);
+  const threaded = counted.threads > 1;
   const chosen = given ? build : await choose(build);
-  const find = typeof wasm === 'function' ? wasm : source;
-  const kernels = await instantiate(given ?? find(chosen as WasmBuild));
-  const found = BUILDS[kernels.build()]!;
+  const find = typeof wasm === 'function' ? wasm : host.source;
+  let pool: WorkerPool | null = null;
+  const { kernels, module } = await instantiate(given ?? find(chosen as WasmBuild, threaded), (done, round) =>
+    pool?.stalled(done, round),
+  );
+  const bits = kernels.build();
+  const found = BUILDS[bits & 1]!;
   if (chosen !== 'auto' && found !== chosen)
     throw new MambaError('INVALID_OPTION', `wasm holds the ${found} build of the kernels, build asks for ${chosen}`);
-  return { kernels, build: found };
+  if (threaded && (bits & 2) === 0) {
+    throw new MambaError(
+      'INVALID_OPTION',
+      `wasm holds a build of the kernels without threads, threads asks for ${counted.threads}: pass one of the files ` +
+        'whose names end in -threads.wasm',
+    );
+  }
+  if (threaded) pool = new WorkerPool(kernels as ThreadedKernels, module, counted.threads, grain, host.startWorker);
+  return { kernels, build: found, pool, note: counted.note };
 }

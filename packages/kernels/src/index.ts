@@ -6,11 +6,26 @@ export type { Limits } from './limits.ts';
 export type { SelectiveScanInput, SelectiveScanOutput } from './selective-scan.ts';
 
 // Written out, so that bundlers see the addresses and take the files along.
-const api: KernelsApi = makeApi((build) =>
-  build === 'relaxed'
-    ? new URL('../wasm/relaxed-simd.wasm', import.meta.url)
-    : new URL('../wasm/simd128.wasm', import.meta.url),
-);
+const api: KernelsApi = makeApi({
+  source: (build, threaded) => {
+    if (threaded) {
+      return build === 'relaxed'
+        ? new URL('../wasm/relaxed-simd-threads.wasm', import.meta.url)
+        : new URL('../wasm/simd128-threads.wasm', import.meta.url);
+    }
+    return build === 'relaxed'
+      ? new URL('../wasm/relaxed-simd.wasm', import.meta.url)
+      : new URL('../wasm/simd128.wasm', import.meta.url);
+  },
+  startWorker: (start, onEnd) => {
+    const worker = new Worker(new URL('./pool-worker.ts', import.meta.url), { type: 'module' });
+    worker.addEventListener('error', ({ message }) => onEnd(message || 'its script cannot be loaded'));
+    worker.postMessage(start);
+    return worker;
+  },
+  // Browsers tell threads, of which most machines have two per core.
+  cores: () => (navigator.hardwareConcurrency > 2 ? navigator.hardwareConcurrency >> 1 : navigator.hardwareConcurrency),
+});
 
 /**
  * A `Backend` on WebAssembly SIMD with a memory of its own, at most 4 GiB. Throws `WASM_UNSUPPORTED` where the

@@ -3,7 +3,7 @@ import { MambaError } from '@mamba-ts/tensor';
 /** What the module exports: see rust-wasm/src/exports.rs. Addresses and lengths are plain numbers. */
 export interface Kernels {
   readonly memory: WebAssembly.Memory;
-  /** 0 simd128, 1 with relaxed SIMD. */
+  /** 1 with relaxed SIMD, plus 2 with threads. */
   build(): number;
   allocate(bytes: number): number;
   release(address: number, bytes: number): void;
@@ -427,6 +427,20 @@ export interface Kernels {
   limit_dot(rounds: number, address: number): number;
 }
 
+/** What the builds with threads have besides: see rust-wasm/src/exports/pool.rs. */
+export interface ThreadedKernels extends Kernels {
+  /** From now on so many threads share the work, in pieces of at least `grain` multiply-adds. */
+  pool_start(threads: number, grain: number): void;
+  /** What a worker runs until `pool_quit`. */
+  pool_worker(thread: number): void;
+  pool_quit(): void;
+  /** The address of the count of finished pieces. */
+  pool_done(): number;
+  readonly __stack_pointer: WebAssembly.Global<'i32'>;
+  readonly __tls_size: WebAssembly.Global<'i32'>;
+  __wasm_init_tls(address: number): void;
+}
+
 /** Where the module's bytes come from. */
 export type WasmSource = BufferSource | WebAssembly.Module | Response | URL | Promise<BufferSource | Response>;
 
@@ -445,8 +459,14 @@ async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** A fresh instance with a memory of its own, so that one backend's end frees everything it had. */
-export async function instantiate(source: WasmSource): Promise<Kernels> {
+/** Called while pieces of work are out, for the `round`th time since `done` changed; throws where they are lost. */
+export type OnStall = (done: number, round: number) => void;
+
+/** A fresh instance with a memory of its own, so that one backend's end frees everything it had; and its module. */
+export async function instantiate(
+  source: WasmSource,
+  onStall: OnStall,
+): Promise<{ kernels: Kernels; module: WebAssembly.Module }> {
   let module: WebAssembly.Module;
   try {
     module = await compile(source);
@@ -462,11 +482,41 @@ export async function instantiate(source: WasmSource): Promise<Kernels> {
     }
     throw cause;
   }
-  // The few functions that wasm-bindgen lists serve values other than numbers, of which there are none.
-  const imports: Record<string, Record<string, () => void>> = {};
-  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    imports[from] = { ...imports[from], [name]: () => {} };
+  const imports = importsOf(module, onStall);
+  const { exports } = await WebAssembly.instantiate(module, imports);
+  const memory = imports.env?.memory;
+  return { kernels: (memory ? { ...exports, memory } : exports) as unknown as Kernels, module };
+}
+
+/** With which the linker lets a shared memory begin: see scripts/wasm-builds.mjs. */
+const SHARED_PAGES = 32;
+const MAX_PAGES = 65_536;
+
+/** What `module` asks for: a shared memory and `onStall` where it has threads. */
+function importsOf(
+  module: WebAssembly.Module,
+  onStall: OnStall,
+): Record<string, Record<string, WebAssembly.ImportValue>> {
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
+    // The few functions that wasm-bindgen lists serve values other than numbers, of which there are none.
+    let value: WebAssembly.ImportValue = () => {};
+    if (kind === 'memory') value = sharedMemory();
+    else if (from === 'pool') value = onStall;
+    imports[from] = { ...imports[from], [name]: value };
   }
-  const instance = await WebAssembly.instantiate(module, imports);
-  return instance.exports as unknown as Kernels;
+  return imports;
+}
+
+function sharedMemory(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: SHARED_PAGES, maximum: MAX_PAGES, shared: true });
+  } catch (cause) {
+    throw new MambaError(
+      'OUT_OF_MEMORY',
+      `no memory can be shared between threads (${(cause as Error).message}): pass threads: 1`,
+      {},
+      { cause },
+    );
+  }
 }

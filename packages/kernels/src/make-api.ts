@@ -1,11 +1,10 @@
 import type { Backend, TrainingBackend } from '@mamba-ts/tensor';
 import { createBackend } from './backend.ts';
-import { open, type WasmBuild, type WasmOptions } from './build.ts';
-import type { WasmSource } from './instance.ts';
+import { type Host, open, type WasmOptions } from './build.ts';
 import { type Limits, measureLimits } from './limits.ts';
 import { type SelectiveScanInput, type SelectiveScanOutput, selectiveScan } from './selective-scan.ts';
 
-/** What this package offers; its two entries differ only in where the module's bytes come from. */
+/** What this package offers; its two entries differ only in where modules and workers come from. */
 export interface KernelsApi {
   /**
    * A backend on WebAssembly SIMD. Throws `WASM_UNSUPPORTED` where the engine cannot run the asked build,
@@ -23,20 +22,17 @@ export interface KernelsApi {
   selectiveScan(input: SelectiveScanInput): Promise<SelectiveScanOutput>;
 }
 
-export function makeApi(source: (build: WasmBuild) => WasmSource): KernelsApi {
-  const create = async (options: WasmOptions): Promise<Backend> => {
-    const { kernels, build } = await open(options, source);
-    return createBackend(kernels, build);
-  };
+export function makeApi(host: Host): KernelsApi {
+  const create = async (options: WasmOptions): Promise<Backend> => createBackend(await open(options, host));
   let shared: Promise<Backend> | null = null;
   return {
     createWasmBackend: (options = {}) => create(options),
     async createWasmTrainingBackend(options = {}) {
-      const { kernels, build } = await open(options, source);
+      const opened = await open({ ...options, threads: 1 }, host);
       const { createTrainingBackend } = await import('./training/backend.ts');
-      return createTrainingBackend(kernels, build);
+      return createTrainingBackend(opened);
     },
-    measureLimits: async (options = {}) => measureLimits((await open(options, source)).kernels),
+    measureLimits: async (options = {}) => measureLimits((await open({ ...options, threads: 1 }, host)).kernels),
     async selectiveScan(input) {
       shared ??= create({});
       return selectiveScan(await shared, input);

@@ -1,5 +1,6 @@
 import { disposedError, foreignError, MambaError, type MemoryUse, staleError, type Tensor } from '@mamba-ts/tensor';
 import type { Kernels } from './instance.ts';
+import type { WorkerPool } from './pool.ts';
 import { WasmSlots } from './slots.ts';
 
 /** Scratch comes in blocks of at least so many bytes. */
@@ -25,6 +26,7 @@ export class WasmMemory {
   readonly name: string;
   readonly slots: WasmSlots = new WasmSlots(this);
   #kernels: Kernels | null;
+  readonly #pool: WorkerPool | null;
   #weights = 0;
   #scratch = 0;
   #blocks: Block[] = [];
@@ -34,14 +36,16 @@ export class WasmMemory {
   step: Step = { memory: this };
   #floats: Float32Array = new Float32Array(0);
 
-  constructor(name: string, kernels: Kernels) {
+  constructor(name: string, kernels: Kernels, pool: WorkerPool | null = null) {
     this.name = name;
     this.#kernels = kernels;
+    this.#pool = pool;
   }
 
-  /** The kernels; throws `DISPOSED` after the end. */
+  /** The kernels; throws `DISPOSED` after the end, `WORKER_LOST` where a worker is gone. */
   kernels(call: string): Kernels {
     if (!this.#kernels) throw disposedError(this.name, call);
+    this.#pool?.check();
     return this.#kernels;
   }
 
@@ -140,6 +144,7 @@ export class WasmMemory {
   }
 
   dispose(): void {
+    this.#pool?.dispose();
     this.#kernels = null;
     this.#floats = new Float32Array(0);
     this.#blocks = [];

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type KernelsApi, makeApi } from './make-api.ts';
+import { nodeCores, startNodeWorker } from './node/threads.ts';
 
 export type { WasmBuild, WasmOptions } from './build.ts';
 export type { WasmSource } from './instance.ts';
@@ -7,9 +8,14 @@ export type { Limits } from './limits.ts';
 export type { SelectiveScanInput, SelectiveScanOutput } from './selective-scan.ts';
 
 // Node's fetch does not read files.
-const api: KernelsApi = makeApi((build) =>
-  readFile(new URL(`../wasm/${build === 'relaxed' ? 'relaxed-simd' : 'simd128'}.wasm`, import.meta.url)),
-);
+const api: KernelsApi = makeApi({
+  source: (build, threaded) => {
+    const name = `${build === 'relaxed' ? 'relaxed-simd' : 'simd128'}${threaded ? '-threads' : ''}`;
+    return readFile(new URL(`../wasm/${name}.wasm`, import.meta.url));
+  },
+  startWorker: startNodeWorker,
+  cores: nodeCores,
+});
 
 /**
  * A `Backend` on WebAssembly SIMD with a memory of its own, at most 4 GiB. Throws `WASM_UNSUPPORTED` where the

@@ -1,8 +1,8 @@
 import { createWasmBackend } from '@mamba-ts/kernels';
 import { conformanceSuite } from '@mamba-ts/tensor/testing';
 import { describe, expect, test } from 'vitest';
-import { BUILDS } from './builds.ts';
+import { VARIANTS } from './builds.ts';
 
-for (const build of BUILDS) {
-  conformanceSuite({ name: `wasm-${build}`, create: () => createWasmBackend({ build }) }, { describe, test, expect });
+for (const { name, ...options } of VARIANTS) {
+  conformanceSuite({ name, create: () => createWasmBackend(options) }, { describe, test, expect });
 }

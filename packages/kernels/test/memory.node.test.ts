@@ -3,7 +3,7 @@ import { type Backend, isMambaError, matrix, reshape, type Slot, vector } from '
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { uploadWeight } from '@mamba-ts/tensor/testing';
 import { describe, expect, test } from 'vitest';
-import { BUILDS } from './builds.ts';
+import { VARIANTS } from './builds.ts';
 
 const GiB = 2 ** 30;
 
@@ -49,9 +49,9 @@ const codeOf = (work: () => unknown): string => {
   }
 };
 
-describe.each(BUILDS)('wasm-%s', (build) => {
+describe.each(VARIANTS)('$name', ({ name: _, ...options }) => {
   test('addresses past 2 GiB give the same bits; the end of the 4 GiB is OUT_OF_MEMORY, and what was freed serves again', async () => {
-    const backend = await createWasmBackend({ build });
+    const backend = await createWasmBackend(options);
     const low = await exercise(backend);
     expect(low.some((value) => value !== 0)).toBe(true);
     const blocks: Slot[] = [];
@@ -78,7 +78,7 @@ describe.each(BUILDS)('wasm-%s', (build) => {
   }, 120_000);
 
   test('a hundred steps take no memory that the first did not', async () => {
-    const backend = await createWasmBackend({ build });
+    const backend = await createWasmBackend(options);
     await exercise(backend);
     const { total } = backend.memory();
     for (let i = 0; i < 100; i++) await exercise(backend);
@@ -87,7 +87,7 @@ describe.each(BUILDS)('wasm-%s', (build) => {
   });
 
   test('backends have memories of their own', async () => {
-    const [a, b] = [await createWasmBackend({ build }), await createWasmBackend({ build })];
+    const [a, b] = [await createWasmBackend(options), await createWasmBackend(options)];
     a.createSlot(1000);
     expect(b.memory().state).toBe(0);
     a.dispose();
@@ -98,7 +98,7 @@ describe.each(BUILDS)('wasm-%s', (build) => {
   test('f16 weights with an infinity or a NaN go on as f32 and say so', async () => {
     for (const odd of [Number.POSITIVE_INFINITY, Number.NaN]) {
       const results = [];
-      for (const backend of [await createWasmBackend({ build }), createReferenceBackend()]) {
+      for (const backend of [await createWasmBackend(options), createReferenceBackend()]) {
         const values = Float32Array.of(1, 2, odd, 4, 5, 6);
         const w = uploadWeight(backend, matrix('w', [3, 2]), values, 'f16');
         if (backend.name !== 'reference') expect(w.dtype).toBe('f32');
@@ -111,7 +111,7 @@ describe.each(BUILDS)('wasm-%s', (build) => {
 
   test('f16 weights against activations of 1e5 and 1e30 are within 1e-6 of f64', async () => {
     for (const scale of [1e5, 1e30]) {
-      const backend = await createWasmBackend({ build });
+      const backend = await createWasmBackend(options);
       const exact = createReferenceBackend({ precision: 'f64' });
       const values = Float32Array.from({ length: 33 * 17 }, (_, i) => ((i * 7) % 13) - 6);
       const x = Float32Array.from({ length: 17 }, (_, i) => scale * (i - 5));

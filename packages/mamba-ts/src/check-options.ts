@@ -17,6 +17,7 @@ export function checkNames(options: object, known: Readonly<Record<string, true>
 
 const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   backend: true,
+  threads: true,
   worker: true,
   signal: true,
   onProgress: true,

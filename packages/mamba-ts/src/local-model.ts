@@ -177,7 +177,7 @@ export async function loadLocalModel(opened: OpenedModel, options: LoadOptions =
   const started = performance.now();
   const { onProgress, signal } = options;
   const architecture = await findArchitecture(opened.config);
-  const backend = await createBackend(options.backend);
+  const backend = await createBackend(options.backend, options.threads);
   try {
     const model = await loadLanguageModel(architecture, withEndTokens(opened), opened.weights, backend, {
       signal,

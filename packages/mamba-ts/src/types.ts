@@ -20,6 +20,11 @@ export interface Progress {
 export interface LoadOptions {
   /** `auto` unless told otherwise. Throws `BACKEND` for a name that is none. */
   readonly backend?: BackendName;
+  /**
+   * Threads of the kernels, 1 to 64; `auto`, the default, takes as many as the machine has cores. The results do not depend
+   * on it. In a page that is not cross-origin isolated there is one, and `info.backend.note` says so.
+   */
+  readonly threads?: number | 'auto';
   /** Run the model in a worker, so that the caller's thread stays free; true unless told otherwise. */
   readonly worker?: boolean;
   /** Ends the loading by throwing its reason. */

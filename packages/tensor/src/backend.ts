@@ -284,6 +284,8 @@ export interface BackendDescription {
   readonly name: string;
   /** That compute, the one that calls among them. */
   readonly threads: number;
+  /** Why it is not what was asked for, for people to see; absent where it is. */
+  readonly note?: string;
   /** Instruction set or number format in words, e.g. `WebAssembly simd128`. */
   readonly arithmetic: string;
   /** Which implementation serves each op. */

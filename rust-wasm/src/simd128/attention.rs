@@ -10,9 +10,11 @@
 //! 4. Queries are counted token by token, the heads of a group within a token: grouped heads fill the tile when decoding.
 //!    In a tile the queries may see different numbers of keys: what they share goes through the tile, the rest (at most
 //!    three keys each) one by one, so that a key which a query may not see never meets it (0 * NaN is NaN).
+//! 5. Threads take ranges of blocks, head by head.
 
 use super::math::exp_clamped;
 use crate::lanes::F32x4;
+use crate::pool::{split, threads};
 use crate::scalar::attention::{append, padded, Attention, PAGE, PANEL};
 
 const QUERIES: usize = 32;
@@ -20,6 +22,10 @@ const TILE: usize = 4;
 
 /// f32 of working memory that [`attention`] needs.
 pub fn scratch_len(width: usize) -> usize {
+    threads() * thread_scratch_len(width)
+}
+
+fn thread_scratch_len(width: usize) -> usize {
     QUERIES * (PAGE + padded(width) + 3)
 }
 
@@ -28,6 +34,20 @@ pub fn scratch_len(width: usize) -> usize {
 /// As there; `scratch` points to [`scratch_len`] f32.
 pub unsafe fn attention(a: &Attention, scratch: *mut f32) {
     append(a);
+    let blocks = (a.tokens * a.group).div_ceil(QUERIES);
+    let queries = (a.tokens * a.group).min(QUERIES);
+    // Both products, and an exponential for each score. More keys than these are worth splitting all the more.
+    let cost = queries * (a.position + a.tokens).min(64 * PAGE) * (2 * a.width + 12);
+    split(a.heads * blocks, cost, |thread, from, to| {
+        let scratch = scratch.add(thread * thread_scratch_len(a.width));
+        for block in from..to {
+            query_block(a, scratch, block / blocks, block % blocks * QUERIES)
+        }
+    })
+}
+
+/// [`QUERIES`] queries, or as many as there are, from `first` on of those that share head `h`.
+unsafe fn query_block(a: &Attention, scratch: *mut f32, h: usize, first: usize) {
     let wide = padded(a.width);
     let scores = scratch; // [QUERIES, PAGE]
     let sums = scores.add(QUERIES * PAGE); // [QUERIES, wide]
@@ -35,39 +55,35 @@ pub unsafe fn attention(a: &Attention, scratch: *mut f32) {
     let totals = tops.add(QUERIES);
     let shrinks = totals.add(QUERIES);
     let all = a.tokens * a.group;
-    for h in 0..a.heads {
-        for first in (0..all).step_by(QUERIES) {
-            let block = Block { a, h, first, count: QUERIES.min(all - first), scores, sums, shrinks };
-            for i in 0..block.count {
-                *tops.add(i) = f32::NEG_INFINITY;
-                *totals.add(i) = 0.0;
-            }
-            for i in 0..block.count * wide {
-                *sums.add(i) = 0.0;
-            }
-            for page in 0..block.visible(block.count - 1).div_ceil(PAGE) {
-                block.tiles(|i, n| match n {
-                    1 => block.score::<1, 2>(page, i),
-                    2 => block.score::<2, 1>(page, i),
-                    3 => block.score::<3, 1>(page, i),
-                    _ => block.score::<4, 1>(page, i),
-                });
-                for i in 0..block.count {
-                    let row = scores.add(i * PAGE);
-                    let seen = block.visible_in(page, i);
-                    *shrinks.add(i) = weigh(row, seen, a.scale, &mut *tops.add(i), &mut *totals.add(i));
-                }
-                block.tiles(|i, n| match n {
-                    1 => block.sum::<1>(page, i),
-                    2 => block.sum::<2>(page, i),
-                    3 => block.sum::<3>(page, i),
-                    _ => block.sum::<4>(page, i),
-                });
-            }
-            for i in 0..block.count {
-                divide(sums.add(i * wide), *totals.add(i), a.y.add(block.row(i) * a.width), a.width);
-            }
+    let block = Block { a, h, first, count: QUERIES.min(all - first), scores, sums, shrinks };
+    for i in 0..block.count {
+        *tops.add(i) = f32::NEG_INFINITY;
+        *totals.add(i) = 0.0;
+    }
+    for i in 0..block.count * wide {
+        *sums.add(i) = 0.0;
+    }
+    for page in 0..block.visible(block.count - 1).div_ceil(PAGE) {
+        block.tiles(|i, n| match n {
+            1 => block.score::<1, 2>(page, i),
+            2 => block.score::<2, 1>(page, i),
+            3 => block.score::<3, 1>(page, i),
+            _ => block.score::<4, 1>(page, i),
+        });
+        for i in 0..block.count {
+            let row = scores.add(i * PAGE);
+            let seen = block.visible_in(page, i);
+            *shrinks.add(i) = weigh(row, seen, a.scale, &mut *tops.add(i), &mut *totals.add(i));
         }
+        block.tiles(|i, n| match n {
+            1 => block.sum::<1>(page, i),
+            2 => block.sum::<2>(page, i),
+            3 => block.sum::<3>(page, i),
+            _ => block.sum::<4>(page, i),
+        });
+    }
+    for i in 0..block.count {
+        divide(sums.add(i * wide), *totals.add(i), a.y.add(block.row(i) * a.width), a.width);
     }
 }
 

@@ -12,10 +12,12 @@
 //!    which is the recurrence of `recurrence.rs` on the token before. A block begins with S itself, so that its first c
 //!    lacks the first term, and ends by adding the last product.
 //! 3. k . q is taken before the turn, which does not change it.
+//! 4. Threads take ranges of heads.
 
 use super::math::{growth, heavy_tail, sigmoid, sin_cos, softplus};
 use super::recurrence::{self, panels_len, sums_len, BLOCK};
 use crate::lanes::F32x4;
+use crate::pool::{split, threads};
 use crate::scalar::mamba3::{projection, turned, Mamba3};
 use core::f32::consts::PI;
 
@@ -68,6 +70,10 @@ fn lengths(width: usize, states: usize, rank: usize, angles: usize) -> [usize; 1
 
 /// f32 of working memory that [`mamba3_scan`] needs.
 pub fn scratch_len(width: usize, states: usize, rank: usize, angles: usize) -> usize {
+    threads() * thread_scratch_len(width, states, rank, angles)
+}
+
+fn thread_scratch_len(width: usize, states: usize, rank: usize, angles: usize) -> usize {
     lengths(width, states, rank, angles).iter().sum()
 }
 
@@ -86,6 +92,13 @@ unsafe fn carve(s: &Mamba3, scratch: *mut f32) -> Work {
 /// # Safety
 /// As there; `scratch` points to [`scratch_len`] f32.
 pub unsafe fn mamba3_scan(s: &Mamba3, scratch: *mut f32) {
+    split(s.heads, 3 * s.tokens * s.rank * s.width * s.states, |thread, from, to| {
+        let scratch = scratch.add(thread * thread_scratch_len(s.width, s.states, s.rank, s.angles));
+        head_range(s, scratch, from, to)
+    })
+}
+
+unsafe fn head_range(s: &Mamba3, scratch: *mut f32, from: usize, to: usize) {
     let w = carve(s, scratch);
     let padded = s.angles.next_multiple_of(4);
     for t0 in (0..s.tokens).step_by(block_len(s.rank)) {
@@ -96,7 +109,7 @@ pub unsafe fn mamba3_scan(s: &Mamba3, scratch: *mut f32) {
                 *w.turn.add(t * padded + i) = PI * angle.tanh();
             }
         }
-        for h in 0..s.heads {
+        for h in from..to {
             step_sizes(s, &w, t0, tokens, h);
             keys_and_queries(s, &w, t0, tokens, h);
             inputs(s, &w, t0, tokens, h);

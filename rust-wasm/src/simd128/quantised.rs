@@ -71,7 +71,7 @@ pub unsafe fn pack<B: Blocks>(source: *const u8, start: usize, count: usize, inp
 
 /// Where the block of an output and an input lies.
 #[inline(always)]
-fn block_at<B: Blocks>(output: usize, input: usize, inputs: usize) -> usize {
+pub fn block_at<B: Blocks>(output: usize, input: usize, inputs: usize) -> usize {
     (output / PANEL * (inputs / B::INPUTS) + input / B::INPUTS) * B::BYTES
 }
 

@@ -6,11 +6,13 @@
 //!    Further states come in later passes. The sums over states stay four lanes wide until the last step.
 //! 3. exp(d A) is 2^(d' A) with d' = d log2(e). Where no |d' A| of a channel's block passes 126, which is the rule, the
 //!    exponential needs no tests at all.
-//! 4. Numbers of states that 4 does not divide: A, B, C and h are filled up with zeros. An infinite d u would make
+//! 4. Threads take ranges of those groups of 16 channels.
+//! 5. Numbers of states that 4 does not divide: A, B, C and h are filled up with zeros. An infinite d u would make
 //!    the filled lanes of h NaN, so they are set to zero again after each token.
 
 use super::math::{exp2, growth2, silu, softplus};
 use crate::lanes::F32x4;
+use crate::pool::{split, threads};
 use crate::scalar::scan::Scan;
 
 /// Tokens of a block: 32 rows of B and C with 16 states are 4 KiB.
@@ -21,6 +23,10 @@ const VECTORS: usize = GROUP / 4;
 
 /// f32 of working memory that [`selective_scan`] needs.
 pub fn scratch_len(states: usize) -> usize {
+    threads() * thread_scratch_len(states)
+}
+
+fn thread_scratch_len(states: usize) -> usize {
     BLOCK * (2 * states.next_multiple_of(4) + 2 * GROUP + 4 * GROUP)
 }
 
@@ -28,6 +34,16 @@ pub fn scratch_len(states: usize) -> usize {
 /// # Safety
 /// As there; `scratch` points to [`scratch_len`] f32.
 pub unsafe fn selective_scan(s: &Scan, scratch: *mut f32) {
+    // Per state an exponential and three multiply-adds, per channel softplus, skip and gate.
+    let cost = GROUP * s.tokens * (12 * s.states + 40);
+    split(s.channels.div_ceil(GROUP), cost, |thread, from, to| {
+        let scratch = scratch.add(thread * thread_scratch_len(s.states));
+        channel_range(s, scratch, GROUP * from, (GROUP * to).min(s.channels))
+    })
+}
+
+/// Channels `from`, a multiple of [`GROUP`], to `to`.
+unsafe fn channel_range(s: &Scan, scratch: *mut f32, from: usize, to: usize) {
     let padded = s.states.next_multiple_of(4);
     let b = scratch;
     let c = b.add(BLOCK * padded);
@@ -40,7 +56,7 @@ pub unsafe fn selective_scan(s: &Scan, scratch: *mut f32) {
             pad_row(s.b.add((t0 + t) * s.b_stride), b.add(t * padded), s.states, padded);
             pad_row(s.c.add((t0 + t) * s.c_stride), c.add(t * padded), s.states, padded);
         }
-        for channel in (0..s.channels).step_by(GROUP) {
+        for channel in (from..to).step_by(GROUP) {
             let block =
                 Block { s, t0, tokens, channel, width: GROUP.min(s.channels - channel), b, c, d, du, sums, padded };
             let largest = if block.width == GROUP { step_sizes::<true>(&block) } else { step_sizes::<false>(&block) };

@@ -4,15 +4,21 @@
 //! 2. For each head the step sizes d, the decays and d x are computed first. Whole blocks of finite numbers then go through
 //!    the matrix form of `chunk.rs`; others, rests of a block and odd sizes through `recurrence.rs`.
 //! 3. The skip comes last, over whole rows of y.
+//! 4. Threads take ranges of heads. What the form of a block depends on is the same for all.
 
 use super::chunk::{self, Chunk};
 use super::math::{growth, softplus};
 use super::recurrence::{self, pack_row, panels_len, sums_len, BLOCK};
 use crate::lanes::F32x4;
+use crate::pool::{split, threads};
 use crate::scalar::ssd::{skip, Ssd};
 
 /// f32 of working memory that [`ssd`] needs.
 pub fn scratch_len(width: usize, states: usize) -> usize {
+    threads() * thread_scratch_len(width, states)
+}
+
+fn thread_scratch_len(width: usize, states: usize) -> usize {
     2 * panels_len(1, states) + sums_len(1) + BLOCK * width + 2 * BLOCK + BLOCK * BLOCK + chunk::work_len(width)
 }
 
@@ -20,6 +26,16 @@ pub fn scratch_len(width: usize, states: usize) -> usize {
 /// # Safety
 /// As there; `scratch` points to [`scratch_len`] f32.
 pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
+    let units = s.width.is_multiple_of(chunk::UNIT) && s.states.is_multiple_of(chunk::UNIT);
+    let whole = s.tokens >= BLOCK && units && finite(s.state, s.heads * s.width * s.states);
+    split(s.heads, 3 * s.tokens * s.width * s.states, |thread, from, to| {
+        let scratch = scratch.add(thread * thread_scratch_len(s.width, s.states));
+        head_range(s, scratch, whole, from, to)
+    })
+}
+
+/// Heads `from` to `to`; `whole`: whole blocks may go through the matrix form.
+unsafe fn head_range(s: &Ssd, scratch: *mut f32, whole: bool, from: usize, to: usize) {
     let b = scratch;
     let c = b.add(panels_len(1, s.states));
     let sums = c.add(panels_len(1, s.states));
@@ -30,11 +46,9 @@ pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
     let work = g.add(BLOCK * BLOCK);
     let per_group = s.heads / s.groups;
     let channels = s.heads * s.width;
-    let units = s.width.is_multiple_of(chunk::UNIT) && s.states.is_multiple_of(chunk::UNIT);
-    let whole = s.tokens >= BLOCK && units && finite(s.state, channels * s.states);
     for t0 in (0..s.tokens).step_by(BLOCK) {
         let tokens = BLOCK.min(s.tokens - t0);
-        for group in 0..s.groups {
+        for group in from / per_group..(to - 1) / per_group + 1 {
             let b_rows = s.b.add(t0 * s.b_stride + group * s.states);
             let c_rows = s.c.add(t0 * s.c_stride + group * s.states);
             for t in 0..tokens {
@@ -46,7 +60,7 @@ pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
             if whole {
                 chunk::products(b_rows, s.b_stride, c_rows, s.c_stride, s.states, g);
             }
-            for h in group * per_group..(group + 1) * per_group {
+            for h in from.max(group * per_group)..to.min((group + 1) * per_group) {
                 step_sizes(s, t0, tokens, h, steps, decays);
                 for t in 0..tokens {
                     let x = s.x.add((t0 + t) * s.x_stride + h * s.width);
@@ -91,7 +105,7 @@ pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
         }
         if !s.d.is_null() {
             for t in t0..t0 + tokens {
-                for h in 0..s.heads {
+                for h in from..to {
                     for channel in h * s.width..(h + 1) * s.width {
                         *s.y.add(t * channels + channel) += skip(s, h, channel) * *s.x.add(t * s.x_stride + channel);
                     }

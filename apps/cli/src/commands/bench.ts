@@ -5,6 +5,7 @@ import type { DType } from '@mamba-ts/tensor';
 import { interruptible, UsageError } from '../failure.ts';
 import { loadBare, type ModelOptions, modelSource, printJson } from '../model.ts';
 import { note } from '../progress.ts';
+import { limitsOf } from '../suite/limits.ts';
 
 interface BenchOptions extends ModelOptions {
   readonly random?: string;
@@ -82,11 +83,12 @@ export async function bench(options: BenchOptions): Promise<void> {
     await measureOnce(loaded, { ...options, genTokens: Math.min(options.genTokens, 16) }, signal);
     const peak = process.resourceUsage().maxRSS / 1024;
     while (loadMs.length < options.repeat) loadMs.push(await timeLoad(options, signal));
-    const build = BUILDS[loaded.backend.describe().name] ?? 'auto';
+    const { name, threads } = loaded.backend.describe();
+    const build = BUILDS[name] ?? 'auto';
     const runs = [];
     const limits = [];
     for (let i = 0; i < options.repeat; i++) {
-      limits.push(await measureLimits({ build }));
+      limits.push(threads === 1 ? await measureLimits({ build }) : await limitsOf(threads, signal));
       runs.push(await measureOnce(loaded, options, signal));
       note(
         `run ${i + 1} of ${options.repeat}: prefill ${runs[i]!.prefill.toFixed(1)}, decode ${runs[i]!.decode.toFixed(1)} tokens/s`,
@@ -100,8 +102,8 @@ export async function bench(options: BenchOptions): Promise<void> {
     const { decodeBytes, flopsPerToken, flopsHead, parameters, stateBytes } = loaded.summary();
     const report = {
       model: options.random ?? (await modelSource(options.model)),
-      backend: loaded.backend.describe().name,
-      threads: loaded.backend.describe().threads,
+      backend: name,
+      threads,
       parameters,
       state_bytes: stateBytes,
       load_ms: summarize(loadMs),
@@ -119,7 +121,7 @@ export async function bench(options: BenchOptions): Promise<void> {
       process.stdout.write(
         `${line('load', report.load_ms, 'ms')}${line('prefill', prefill, 'tokens/s')}${line('decode', decode, 'tokens/s')}` +
           `decode uses ${(100 * report.ratio_decode).toFixed(0)} % of this machine's ${readGbS.toFixed(1)} GB/s, ` +
-          `prefill ${(100 * report.ratio_prefill).toFixed(0)} % of its ${f32GflopS.toFixed(1)} GFLOP/s (WebAssembly, one thread)\n`,
+          `prefill ${(100 * report.ratio_prefill).toFixed(0)} % of its ${f32GflopS.toFixed(1)} GFLOP/s (WebAssembly, ${threads === 1 ? 'one thread' : `${threads} threads`})\n`,
       );
     }
     loaded.dispose();

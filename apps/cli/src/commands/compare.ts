@@ -34,6 +34,7 @@ interface CompareOptions {
   readonly html?: string;
   readonly csv?: string;
   readonly backend: BackendName;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -53,12 +54,18 @@ export async function compareModels(options: CompareOptions): Promise<void> {
     try {
       const contestants: Contestant[] = [];
       for (const name of options.random ?? []) {
-        const model = await loadBare({ random: name, dtype: options.dtype, backend: options.backend }, signal);
+        const model = await loadBare(
+          { random: name, dtype: options.dtype, backend: options.backend, threads: options.threads },
+          signal,
+        );
         loaded.push(model);
         contestants.push(contestantOf(name, model));
       }
       for (const name of options.models ?? []) {
-        const model = await loadBare({ model: name, dtype: options.dtype, backend: options.backend }, signal);
+        const model = await loadBare(
+          { model: name, dtype: options.dtype, backend: options.backend, threads: options.threads },
+          signal,
+        );
         loaded.push(model);
         contestants.push(contestantOf(name, model));
       }
@@ -102,7 +109,7 @@ async function withQuality(
       models.push(compared);
       continue;
     }
-    const model = await load({ model: compared.name, backend: options.backend }, signal);
+    const model = await load({ model: compared.name, backend: options.backend, threads: options.threads }, signal);
     const bar = new ProgressBar(`scoring ${compared.name}`);
     try {
       const quality = await qualityByPosition(model.languageModel, model.tokenizer.encode(text), {

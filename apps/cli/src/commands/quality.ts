@@ -11,6 +11,7 @@ interface QualityOptions {
   readonly window?: number;
   readonly maxTokens?: number;
   readonly backend: BackendName;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -21,7 +22,8 @@ export async function modelQuality(names: readonly string[], options: QualityOpt
     const loaded: LocalModel[] = [];
     const bar = new ProgressBar('reading');
     try {
-      for (const model of names) loaded.push(await load({ model, backend: options.backend }, signal));
+      for (const model of names)
+        loaded.push(await load({ model, backend: options.backend, threads: options.threads }, signal));
       const models = loaded.map((model, at): QualityModel => {
         const { weightBytes, files } = model.info;
         const fileBytes = files.reduce((sum, { size }) => sum + size, 0);

@@ -13,8 +13,8 @@ export interface CostedModel extends Loaded {
 const idAt = (i: number, vocabSize: number): number => (i * 7919 + 13) % vocabSize;
 
 /** An opened checkpoint on a backend of its own, ready to be timed; the same in Node and in a page. */
-export async function loadForSpeed(opened: OpenedModel, _threads: number, signal?: AbortSignal): Promise<CostedModel> {
-  const backend = await createBackend('auto');
+export async function loadForSpeed(opened: OpenedModel, threads: number, signal?: AbortSignal): Promise<CostedModel> {
+  const backend = await createBackend('auto', threads);
   const model = await loadLanguageModel(
     await findArchitecture(opened.config),
     opened.config as ConfigJson,

@@ -1,8 +1,7 @@
 import { checkGradients, checkRmsNorm, type TrainingBackend } from '@mamba-ts/tensor';
 import { referenceBackward } from '@mamba-ts/tensor/reference';
 import { createBackend } from '../backend.ts';
-import type { WasmBuild } from '../build.ts';
-import type { Kernels } from '../instance.ts';
+import type { Opened } from '../build.ts';
 import { WasmMemory } from '../memory.ts';
 import { elementwiseBackward } from './elementwise.ts';
 import { Gradients } from './gradients.ts';
@@ -17,9 +16,9 @@ import { transformerBackward } from './transformer.ts';
  * A backend on WebAssembly SIMD that can train. Backward ops without a kernel run as the reference on views of its memory:
  * `describeBackward` says which.
  */
-export function createTrainingBackend(kernels: Kernels, build: WasmBuild): TrainingBackend {
-  const memory = new WasmMemory(`wasm-${build}`, kernels);
-  const base = createBackend(kernels, build, memory);
+export function createTrainingBackend(opened: Opened): TrainingBackend {
+  const memory = new WasmMemory(`wasm-${opened.build}`, opened.kernels);
+  const base = createBackend(opened, memory);
   const gradients = new Gradients(memory);
   const views = new ReferenceViews(memory, gradients);
   const reference = referenceBackward(views);

@@ -4,6 +4,8 @@ import { OpenModel } from '../../components/open-model.tsx';
 import { cancel, type ModelState, modelState, openEmbedded, tryAgain } from '../../model.ts';
 import { count, timeLeft } from '../../words.ts';
 
+const threadsText = (threads: number): string => (threads === 1 ? 'one thread' : `${threads} threads`);
+
 /** What a model that is not ready is doing. */
 function Facts({ state }: { readonly state: ModelState }) {
   if (state.kind === 'ready') {
@@ -13,7 +15,10 @@ function Facts({ state }: { readonly state: ModelState }) {
         <span>{count(parameters)} parameters</span>
         <span>{architecture}</span>
         <span>{bytesText(weightBytes)} of weights</span>
-        <span>runs on {backend.name}</span>
+        <span>
+          runs on {backend.name}, {threadsText(backend.threads)}
+        </span>
+        {backend.note && <span>{backend.note}</span>}
       </p>
     );
   }
