@@ -3,6 +3,7 @@
  * are ggml's: blocks of elements that share their scales (ggml-common.h).
  */
 export type DType = 'f32' | 'f16' | 'bf16' | QuantisedDType;
+/** Those of blocks. */
 export type QuantisedDType = 'q8_0' | 'q4_0' | 'q4_k' | 'q5_k' | 'q6_k';
 
 /** How elements lie in a file: `block` of them together in `bytes`. Blocks run along rows. */
@@ -11,6 +12,7 @@ export interface ElementLayout {
   readonly bytes: number;
 }
 
+/** The layout of each dtype. */
 export const DTYPES: Readonly<Record<DType, ElementLayout>> = {
   f32: { block: 1, bytes: 4 },
   f16: { block: 1, bytes: 2 },

@@ -1,5 +1,6 @@
 /** A hash of bytes that come piece by piece. */
 export interface Hasher {
+  /** Takes the next bytes. */
   update(bytes: Uint8Array): void;
   /** Of all bytes so far; nothing may be added afterwards. */
   hex(): string;
@@ -30,6 +31,7 @@ export class Sha256 implements Hasher {
   #filled = 0;
   #bytes = 0;
 
+  /** Takes the next bytes. */
   update(bytes: Uint8Array): void {
     this.#bytes += bytes.byteLength;
     let at = 0;

@@ -37,14 +37,17 @@ export class HubCache {
     this.root = resolve(root);
   }
 
+  /** Where all that belongs to a model lies. */
   folder(repo: string): string {
     return join(this.root, PREFIX + parseHubId(repo).repo.replace('/', '--'));
   }
 
+  /** Where the files of one commit lie, under their own names. */
   snapshot(repo: string, commit: string): string {
     return join(this.folder(repo), 'snapshots', commit);
   }
 
+  /** Where the bytes of a file lie, by their hash. */
   blob(repo: string, hash: string): string {
     return join(this.folder(repo), 'blobs', hash);
   }
@@ -65,6 +68,7 @@ export class HubCache {
     }
   }
 
+  /** Remembers for which commit a revision stands; a commit's own hash needs no memory. */
   async setRef(repo: string, revision: string, commit: string): Promise<void> {
     if (isCommit(revision) || (await this.commitOf(repo, revision)) === commit) return;
     const path = join(this.folder(repo), 'refs', ...revision.split('/'));

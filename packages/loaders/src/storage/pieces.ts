@@ -66,6 +66,7 @@ export class PieceFile implements ByteSource {
     return this.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
+  /** Whether every byte has come. */
   get complete(): boolean {
     return this.present === this.size;
   }

@@ -41,8 +41,11 @@ export const positionsOf = (segments: readonly Segment[]): number[] =>
 
 /** What the backward ops need of a memory, so that they run on any that can show itself as arrays. */
 export interface BackwardMemory {
+  /** Throws `DISPOSED` after the backend's end. */
   assertAlive(call: string): void;
+  /** A tensor's rows as arrays. */
   matrix(op: string, name: string, x: Tensor): Matrix;
+  /** The values of a weight. */
   weight(op: string, weight: Weight): FloatArray;
   /** The gradient of a weight, row-major, or null where it is not tracked. */
   gradient(weight: Weight): FloatArray | null;
@@ -50,6 +53,7 @@ export interface BackwardMemory {
   backwardRuns(op: string, fields: readonly StateField[], segments: readonly BackwardSegment[]): BackwardRun[];
   /** The segments with each one's rows. */
   cachedRuns(op: string, segments: readonly Segment[]): CachedRun[];
+  /** A tensor that lives until the step ends, and its values: zeros. */
   scratch(rows: number, columns: number): { tensor: Tensor; data: FloatArray };
 }
 

@@ -6,6 +6,7 @@ import { matrix, type Weight } from '../weights.ts';
 import { abs32, type OpCase, type Pad, padWords, poison, scoped } from './cases.ts';
 import type { Random } from './random.ts';
 
+/** The dtypes of blocks that every backend must take. */
 export const QUANTISED: readonly QuantisedDType[] = ['q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'];
 
 /**

@@ -60,6 +60,7 @@ export class RunFolder {
     await this.savePlan(plan);
   }
 
+  /** Writes run.json anew: `--minutes` fixes the steps of a run that has begun. */
   async savePlan(plan: RunPlan): Promise<void> {
     await this.#save('run.json', `${JSON.stringify(plan, null, 2)}\n`);
   }
@@ -83,6 +84,7 @@ export class RunFolder {
     throw new MambaError('RUN_FORMAT', `${join(this.path, 'run.json')} is not the plan of a run of this version`);
   }
 
+  /** A text file of the run. */
   read(name: string): Promise<string> {
     return readFile(join(this.path, name), 'utf8');
   }
@@ -109,6 +111,7 @@ export class RunFolder {
     return position;
   }
 
+  /** Writes model.safetensors: the weights as they are, or their average. */
   async saveModel(trainer: Trainer): Promise<void> {
     await saveSafetensors(join(this.path, 'model.safetensors'), trainer.weights(), { format: 'pt' });
   }
