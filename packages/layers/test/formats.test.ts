@@ -2,8 +2,17 @@
  * Every format with every architecture that it can hold. docs/formats.md is made from the names of these tests
  * (scripts/formats-table.mjs): `FORMAT × ARCHITECTURE: what is compared`.
  */
-import { findArchitecture, loadLanguageModel } from '@mamba-ts/layers';
-import { memoryFolder, memorySource, type OpenedModel, openModel, openSafetensors } from '@mamba-ts/loaders';
+import { type ConfigJson, findArchitecture, listParameters, loadLanguageModel, randomWeights } from '@mamba-ts/layers';
+import {
+  type CheckpointSource,
+  ggufContent,
+  memoryFolder,
+  memorySource,
+  type OpenedModel,
+  openModel,
+  openSafetensors,
+  writeGguf,
+} from '@mamba-ts/loaders';
 import { decodeToF32, f32ToBf16, f32ToF16 } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { describe, expect, test } from 'vitest';
@@ -191,5 +200,51 @@ describe('GGUF', () => {
       const opened = await open(Object.fromEntries(parts.map((part) => [`${part}.gguf`, `gguf/${part}.gguf`])));
       expect(await distance(opened, original)).toBeLessThanOrEqual(2e-4);
     });
+  }
+});
+
+describe('GGUF files that we write', () => {
+  const wide = { vocab_size: 97, hidden_size: 256, num_hidden_layers: 1, tie_word_embeddings: true };
+  const heads = { num_attention_heads: 4, intermediate_size: 256, max_position_embeddings: 64 };
+  const CONFIGS: Readonly<Record<string, ConfigJson>> = {
+    mamba: { ...wide, model_type: 'mamba', expand: 1, state_size: 4, time_step_rank: 16 },
+    falcon_mamba: { ...wide, model_type: 'falcon_mamba', expand: 1, state_size: 4, tie_word_embeddings: false },
+    mamba2: { ...wide, model_type: 'mamba2', expand: 1, state_size: 16, num_heads: 4, head_dim: 64, n_groups: 2 },
+    gpt_neox: { ...wide, ...heads, model_type: 'gpt_neox', tie_word_embeddings: false },
+    llama: { ...wide, ...heads, model_type: 'llama', num_key_value_heads: 2 },
+  };
+  const TYPES = ['f16', 'bf16', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'] as const;
+
+  /** The same values, decoded. */
+  const inF32 = (weights: CheckpointSource): CheckpointSource => ({
+    ...weights,
+    entries: new Map([...weights.entries].map(([name, entry]) => [name, { ...entry, dtype: 'f32' }])),
+    async *read(name) {
+      const { dtype } = weights.entries.get(name)!;
+      for await (const piece of weights.read(name)) yield new Uint8Array(decodeToF32(piece, dtype).buffer);
+    },
+  });
+
+  for (const [name, json] of Object.entries(CONFIGS)) {
+    for (const dtype of TYPES) {
+      test(`GGUF ${dtype.toUpperCase()} × ${name}: the logits of the same values in f32, to the bit`, async () => {
+        const architecture = await findArchitecture(json);
+        const config = architecture.huggingFaceConfig!(json);
+        const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
+        const weights = randomWeights(tree, 'f32', 1);
+        const written = ggufContent({ name, config, parameters: listParameters(tree), weights, dtype });
+        const pieces: Uint8Array[] = [];
+        for await (const piece of writeGguf(written.metadata, written.tensors)) pieces.push(piece.slice());
+        const file = new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
+        const opened = await openModel(memorySource('m.gguf', file));
+        expect([...opened.weights.entries.values()].filter((entry) => entry.dtype === dtype).length).toBeGreaterThan(1);
+        const original = MODELS[name]!;
+        const found = await logitsOf(opened, original);
+        expect(found).toEqual(await logitsOf({ ...opened, weights: inF32(opened.weights) }, original));
+        expect(found).not.toEqual(
+          await logitsOf({ ...opened, config, weights: { ...opened.weights, ...weights } }, original),
+        );
+      });
+    }
   }
 });
