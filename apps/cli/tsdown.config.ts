@@ -11,6 +11,7 @@ export default defineConfig([
       worker: '../../packages/mamba-ts/src/node/worker.ts',
       'chat/node-worker': '../../packages/tokenizer/src/chat/node-worker.ts',
       'llama-cpp-child': 'src/suite/llama-cpp-child.ts',
+      'train-worker': '../../packages/mamba-ts/src/node/train-worker.ts',
       'limits-worker': 'src/suite/limits-worker.ts',
     },
     format: 'esm',

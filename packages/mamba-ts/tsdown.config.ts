@@ -1,7 +1,7 @@
 import { defineConfig } from 'tsdown';
 
 export default defineConfig({
-  entry: ['src/index.ts', 'src/node.ts', 'src/worker.ts', 'src/node/worker.ts'],
+  entry: ['src/index.ts', 'src/node.ts', 'src/worker.ts', 'src/node/worker.ts', 'src/node/train-worker.ts'],
   format: 'esm',
   platform: 'neutral',
   dts: { oxc: true },

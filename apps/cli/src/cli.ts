@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { availableParallelism } from 'node:os';
 import { DTYPES, MambaError } from '@mamba-ts/tensor';
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
@@ -217,6 +218,12 @@ program
   .option('--save-every <n>', 'steps between two checkpoints', integer(1), 100)
   .option('--keep <n>', 'checkpoints that are kept', integer(1), 2)
   .option('--seed <s>', 'the same seed gives the same weights', integer(0), 0)
+  .option(
+    '--threads <n>',
+    'threads that compute; the result is the same for any number',
+    integer(1),
+    Math.min(4, availableParallelism()),
+  )
   .option('--html <file>', 'a page with the losses, redrawn as it goes')
   .addOption(backend())
   .addOption(json())

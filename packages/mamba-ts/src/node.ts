@@ -7,6 +7,8 @@ import type { LoadOptions, MambaModel } from './types.ts';
 import { clientOf } from './worker-client.ts';
 
 export * from './exports.ts';
+export { createTrainingTeam } from './node/training-team.ts';
+export type { TrainingWork } from './serve-training.ts';
 export { openNodeSource };
 
 /** A path or an address of a model folder or a GGUF file, a hub id (`org/name`), or the files of a model. */

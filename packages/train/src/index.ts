@@ -15,5 +15,14 @@ export { updateAverage } from './ema.ts';
 export { initialParameters } from './initial.ts';
 export { type Parameter, type ParameterValues, readParameters, TrainableModel } from './model.ts';
 export { type ScheduleOptions, schedule } from './schedule.ts';
+export {
+  localTeam,
+  type Share,
+  type ShareResult,
+  ShareRunner,
+  sharesOf,
+  sumGradients,
+  type Team,
+} from './share.ts';
 export { Tape, type TapeOptions } from './tape.ts';
 export { type StepReport, Trainer, type TrainingOptions } from './trainer.ts';

@@ -1,12 +1,12 @@
 import type { CheckpointSource, TensorToWrite } from '@mamba-ts/loaders';
 import { decodeToF32, MambaError, type Slot } from '@mamba-ts/tensor';
 import { AdamW, type AdamWOptions } from './adamw.ts';
-import { backpropagate } from './backpropagate.ts';
 import { clipScale, globalNorm } from './clip.ts';
 import { type BatchShape, documents, drawBatch, type TokenSource } from './data.ts';
 import { updateAverage } from './ema.ts';
 import type { TrainableModel } from './model.ts';
 import { type ScheduleOptions, schedule } from './schedule.ts';
+import { localTeam, type Share, sharesOf, sumGradients, type Team } from './share.ts';
 import { Tape } from './tape.ts';
 
 /** How to train. */
@@ -38,6 +38,8 @@ export interface StepReport {
   readonly tokens: number;
 }
 
+/** Into so many parts at most a pass is cut, whoever computes them: the order of sums must not depend on that. */
+const SHARES = 4;
 /** Dropout draws with a key of its own. */
 const DROPOUT_KEY = 1;
 
@@ -52,11 +54,23 @@ export class Trainer {
   readonly #options: TrainingOptions;
   readonly #optimizer: AdamW;
   readonly #average: ReadonlyMap<string, Float32Array> | null;
-  readonly #slots: readonly Slot[];
+  readonly #team: Team;
+  /** Stand for the sequences of a batch: those who compute it have slots of their own. */
+  readonly #sequences: readonly Slot[];
   #rateOf: (step: number) => number;
 
-  /** `steps`: of the whole run, for the schedule; null while it is not known: then no step may lie beyond the warm-up. */
-  constructor(model: TrainableModel, data: TokenSource, steps: number | null, options: TrainingOptions) {
+  /**
+   * `steps`: of the whole run, for the schedule; null while it is not known: then no step may lie beyond the warm-up. `team`
+   * computes the gradients; left out, this thread does.
+   */
+  constructor(
+    model: TrainableModel,
+    data: TokenSource,
+    steps: number | null,
+    options: TrainingOptions,
+    team: Team = localTeam(model),
+  ) {
+    this.#team = team;
     this.model = model;
     this.#data = data;
     this.#options = options;
@@ -68,12 +82,7 @@ export class Trainer {
       options.averageDecay === undefined
         ? null
         : new Map([...model.parameters].map(([name, { values }]) => [name, values.slice()]));
-    const { state } = model.definition;
-    this.#slots = Array.from({ length: options.sequences }, () => {
-      const slot = model.backend.createSlot(state.length, state.caches);
-      model.backend.reserveRows(slot, options.length);
-      return slot;
-    });
+    this.#sequences = Array.from({ length: options.sequences }, () => ({ length: 0, caches: [], rows: 0, bytes: 0 }));
     this.#rateOf = (step) => {
       if (step <= options.warmup) return step / options.warmup;
       throw new MambaError('ARGUMENT', `step ${step} lies beyond the warm-up, but the steps of the run are not known`);
@@ -96,21 +105,22 @@ export class Trainer {
     const { accumulate = 1, maxNorm = 1, dropout = 0, averageDecay, sequences, length, seed } = this.#options;
     const { model } = this;
     const tokens = accumulate * sequences * length;
-    model.zeroGradients();
-    let nats = 0;
+    const shares: Share[] = [];
     for (let i = 0; i < accumulate; i++) {
       signal?.throwIfAborted();
       const pass = this.step * accumulate + i;
-      const batch = await drawBatch(this.#data, this.#options, seed, pass, this.#slots, signal);
-      const mask = dropout > 0 ? { rate: dropout, seed: seed + DROPOUT_KEY, step: pass } : undefined;
-      nats += (await backpropagate(model, batch, 1 / tokens, { dropout: mask })).nats;
+      const batch = await drawBatch(this.#data, this.#options, seed, pass, this.#sequences, signal);
+      const mask = (share: number): Share['dropout'] =>
+        dropout > 0 ? { rate: dropout, seed: seed + DROPOUT_KEY, step: pass * SHARES + share } : undefined;
+      shares.push(...sharesOf(batch, SHARES, 1 / tokens, mask));
     }
+    const results = await this.#team.run(shares, signal);
+    const nats = results.reduce((sum, result) => sum + result.nats, 0);
     signal?.throwIfAborted();
     if (!Number.isFinite(nats)) {
       throw new MambaError('TRAIN_DIVERGED', `the loss of step ${this.step + 1} is ${nats}: lower the learning rate`);
     }
-    const gradients = new Map<string, Float32Array>();
-    for (const name of model.parameters.keys()) gradients.set(name, await model.gradient(name));
+    const gradients = sumGradients(results);
     const norm = globalNorm(gradients.values());
     const rate = this.#options.rate * this.#rateOf(this.step + 1);
     // From here to the end nothing waits: a step is whole or has not begun.
@@ -119,6 +129,7 @@ export class Trainer {
       model.update(name);
       if (this.#average) updateAverage(this.#average.get(name)!, values, averageDecay!);
     }
+    this.#shareWeights();
     this.#optimizer.step++;
     return { step: this.step, nats_per_token: nats / tokens, gradient_norm: norm, rate, tokens };
   }
@@ -193,12 +204,17 @@ export class Trainer {
       }
     }
     for (const name of this.model.parameters.keys()) this.model.update(name);
+    this.#shareWeights();
     this.#optimizer.step = step;
   }
 
-  /** Gives the states' memory back; the model stays. */
+  /** Ends the team; the model stays. */
   dispose(): void {
-    for (const slot of this.#slots) this.model.backend.freeSlot(slot);
+    this.#team.dispose();
+  }
+
+  #shareWeights(): void {
+    this.#team.update(new Map([...this.model.parameters].map(([name, { values }]) => [name, values])));
   }
 
   *#remembered(): Iterable<[string, { readonly shape: readonly number[]; readonly values: Float32Array }]> {

@@ -7,6 +7,7 @@ import { Tokenizer, trainTokenizer } from '@mamba-ts/tokenizer';
 import { type ChartPoint, lossSvg, type TrainingOptions } from '@mamba-ts/train';
 import { RunFolder, type RunPlan, train } from '@mamba-ts/train/node';
 import { type BackendName, createTrainingBackend } from 'mamba-ts';
+import { createTrainingTeam } from 'mamba-ts/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { printJson, readText } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
@@ -14,7 +15,7 @@ import { print } from '../terminal.ts';
 import { isTokenFile, openTokens, readTexts, type Split, tokenize } from '../train/data.ts';
 import { TRAINED } from '../train/defaults.ts';
 
-/** What the command line says; all but `out`, `resume`, `html` and `json` is kept in run.json. */
+/** What the command line says; all but `out`, `resume`, `threads`, `html` and `json` is kept in run.json. */
 interface TrainOptions {
   readonly arch: string;
   readonly config?: string;
@@ -42,6 +43,7 @@ interface TrainOptions {
   readonly keep: number;
   readonly seed: number;
   readonly backend: BackendName;
+  readonly threads: number;
   readonly html?: string;
   readonly json?: boolean;
 }
@@ -75,6 +77,10 @@ export async function trainModel(given: TrainOptions): Promise<void> {
           architecture: await findArchitecture(config),
           config,
           backend,
+          team:
+            given.threads > 1
+              ? (values) => createTrainingTeam(given.threads, { config, backend: options.backend, values })
+              : undefined,
           training: split.training,
           validation: split.validation,
           options: trainingOptions(options, separator),
@@ -149,7 +155,7 @@ async function begin(folder: RunFolder, options: TrainOptions, signal: AbortSign
   // As transformers reads it, with every field; what it does not know stays in its own layout.
   const config = architecture.huggingFaceConfig?.(json) ?? json;
   architecture.createModel(architecture.parseConfig(config));
-  const { out: _, resume: __, html: ___, json: ____, ...kept } = options;
+  const { out: _, resume: __, html: ___, json: ____, threads: _____, ...kept } = options;
   const plan: RunPlan = {
     version: 1,
     options: { ...kept, data: resolve(data) },

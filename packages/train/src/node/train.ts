@@ -4,6 +4,7 @@ import { MambaError, type TrainingBackend } from '@mamba-ts/tensor';
 import type { TokenSource } from '../data.ts';
 import { initialParameters } from '../initial.ts';
 import { TrainableModel } from '../model.ts';
+import type { Team } from '../share.ts';
 import { Trainer, type TrainingOptions } from '../trainer.ts';
 import type { LogLine, RunFolder, RunPlan, RunPosition } from './run-folder.ts';
 
@@ -14,6 +15,8 @@ export interface TrainingRun {
   readonly architecture: Architecture;
   readonly config: ConfigJson;
   readonly backend: TrainingBackend;
+  /** Who computes the gradients, given the values to begin with; this thread where left out. The same bits either way. */
+  readonly team?: ((values: ReadonlyMap<string, Float32Array>) => Promise<Team>) | undefined;
   readonly training: TokenSource;
   readonly validation: TokenSource;
   readonly options: TrainingOptions;
@@ -60,13 +63,11 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
   const { folder, architecture, config, backend, options, minutes, evalEvery, saveEvery, keep } = run;
   const { signal, onStep } = hooks;
   const definition = architecture.createModel(architecture.parseConfig(config));
-  const model = await TrainableModel.create(
-    definition,
-    initialParameters(definition.parameters, options.seed),
-    backend,
-  );
+  const values = initialParameters(definition.parameters, options.seed);
+  const model = await TrainableModel.create(definition, values, backend);
+  const team = await run.team?.(values);
   let { steps } = run.plan;
-  const trainer = new Trainer(model, run.training, steps, options);
+  const trainer = new Trainer(model, run.training, steps, options, team);
   try {
     let position: RunPosition = (await folder.restore(trainer)) ?? { step: 0, seconds: 0, best: null, logBytes: 0 };
     const before = position.seconds;

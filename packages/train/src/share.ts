@@ -1,0 +1,126 @@
+import type { Segment, Slot } from '@mamba-ts/tensor';
+import { backpropagate, type LossOfPass } from './backpropagate.ts';
+import type { Batch } from './batch.ts';
+import type { TrainableModel } from './model.ts';
+import type { TapeOptions } from './tape.ts';
+
+/** A part of a step that one worker computes: whole sequences, without the slots of any backend. */
+export interface Share {
+  readonly ids: Int32Array;
+  readonly targets: Int32Array;
+  /** `slot` counts the sequences of the share. */
+  readonly segments: readonly (Omit<Segment, 'slot'> & { readonly slot: number })[];
+  /** What the sum of its nats is multiplied by. */
+  readonly scale: number;
+  readonly dropout: TapeOptions['dropout'];
+}
+
+/** Loss and gradients of one share. */
+export interface ShareResult extends LossOfPass {
+  /** By the name of the parameter, as `TrainableModel.gradient` gives them. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+}
+
+/** Who computes the shares of a step. The results come in the order of the shares, whoever had them. */
+export interface Team {
+  run(shares: readonly Share[], signal?: AbortSignal): Promise<ShareResult[]>;
+  /** The values of the parameters have changed: before the next run everybody takes them over. */
+  update(values: ReadonlyMap<string, Float32Array>): void;
+  dispose(): void;
+}
+
+/**
+ * Cuts a batch into at most `count` shares of whole sequences. `dropout` is the mask of share i. How a step is cut decides
+ * the order of its sums, so it must not depend on who computes it.
+ */
+export function sharesOf(
+  { ids, targets, segments }: Batch,
+  count: number,
+  scale: number,
+  dropout: (share: number) => TapeOptions['dropout'],
+): Share[] {
+  const slots = [...new Set(segments.map(({ slot }) => slot))];
+  const each = Math.ceil(slots.length / count);
+  return Array.from({ length: Math.ceil(slots.length / each) }, (_, i) => {
+    const own = slots.slice(i * each, (i + 1) * each);
+    const parts = segments.filter(({ slot }) => own.includes(slot));
+    const start = parts[0]!.start;
+    const end = parts.at(-1)!.start + parts.at(-1)!.length;
+    return {
+      ids: ids.slice(start, end),
+      targets: targets.slice(start, end),
+      segments: parts.map((part) => ({ ...part, start: part.start - start, slot: own.indexOf(part.slot) })),
+      scale,
+      dropout: dropout(i),
+    };
+  });
+}
+
+/** Computes shares on one model, whose slots it makes as they are needed. */
+export class ShareRunner {
+  readonly #model: TrainableModel;
+  readonly #slots: Slot[] = [];
+
+  constructor(model: TrainableModel) {
+    this.#model = model;
+  }
+
+  async run({ ids, targets, segments, scale, dropout }: Share): Promise<ShareResult> {
+    const { backend, definition, parameters } = this.#model;
+    for (const { slot, length, position } of segments) {
+      while (this.#slots.length <= slot) {
+        this.#slots.push(backend.createSlot(definition.state.length, definition.state.caches));
+      }
+      backend.reserveRows(this.#slots[slot]!, (position ?? 0) + length);
+    }
+    this.#model.zeroGradients();
+    const own = segments.map((segment) => ({ ...segment, slot: this.#slots[segment.slot]! }));
+    const loss = await backpropagate(this.#model, { ids, targets, segments: own }, scale, { dropout });
+    const gradients = new Map<string, Float32Array>();
+    for (const name of parameters.keys()) gradients.set(name, await this.#model.gradient(name));
+    return { ...loss, gradients };
+  }
+
+  /** Takes over new values of the parameters. */
+  update(values: ReadonlyMap<string, Float32Array>): void {
+    for (const [name, parameter] of this.#model.parameters) {
+      const given = values.get(name);
+      if (given && given !== parameter.values) parameter.values.set(given);
+      this.#model.update(name);
+    }
+  }
+
+  dispose(): void {
+    for (const slot of this.#slots.splice(0)) this.#model.backend.freeSlot(slot);
+  }
+}
+
+/** A team of one: the model itself, on the thread that asks. */
+export function localTeam(model: TrainableModel): Team {
+  const runner = new ShareRunner(model);
+  return {
+    async run(shares, signal) {
+      const results: ShareResult[] = [];
+      for (const share of shares) {
+        signal?.throwIfAborted();
+        results.push(await runner.run(share));
+      }
+      return results;
+    },
+    // The model's own values are those that changed, and the trainer hands them to the backend.
+    update: () => {},
+    dispose: () => runner.dispose(),
+  };
+}
+
+/** The gradients of all shares, added up in their order into those of the first. */
+export function sumGradients(results: readonly ShareResult[]): ReadonlyMap<string, Float32Array> {
+  const [first, ...others] = results;
+  for (const [name, sum] of first!.gradients) {
+    for (const { gradients } of others) {
+      const part = gradients.get(name)!;
+      for (let i = 0; i < sum.length; i++) sum[i]! += part[i]!;
+    }
+  }
+  return first!.gradients;
+}
