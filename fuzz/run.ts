@@ -1,7 +1,7 @@
 /**
  * Attacks the readers of untrusted files with mutants; see docs/trust/README.md.
  *
- *     node fuzz/run.ts [READER...] [--mutants 200000] [--seed 2026] [--workers 2] [--minutes M] [--out DIR] [--json]
+ *     node fuzz/run.ts [READER...] [--mutants 200000] [--seed 2026] [--workers 2] [--minutes M] [--out DIR] [--json] [--no-cuts]
  *     node fuzz/run.ts READER --index N      writes mutant N to DIR, for a closer look
  *
  * Prints figures (JSON with --json) to stdout, progress to stderr; exit code 1 where a promise was broken. Failing mutants
@@ -27,6 +27,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: 'string', default: '60' },
     out: { type: 'string', default: 'fuzz/failures' },
     index: { type: 'string' },
+    'no-cuts': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -74,7 +75,7 @@ async function attack(name: string): Promise<object> {
     onProgress: tell('mutants', mutants),
   });
   tally.failures.push(...examineAll(target, seed, tally.suspects));
-  const { files, all } = truncationJobs(target);
+  const { files, all } = values['no-cuts'] ? { files: 0, all: [] } : truncationJobs(target);
   const lengths = all.reduce((sum, { from, to }) => sum + to - from, 0);
   const cuts = await runPool(name, all, { ...pool, limitMs: limitMs(), onProgress: tell('truncations', lengths) });
 

@@ -24,6 +24,8 @@ export interface HubListing {
 
 /** An answer of the API: a repository of 10,000 files takes about 2 MB. */
 const ANSWER_BYTES = 16 << 20;
+/** Of one file, far above any model: what is kept of a download, a record for each MiB, grows with it. */
+const MOST_BYTES = 2 ** 42;
 
 /**
  * Asks the hub what a revision is: its commit, and its files with sizes and hashes. Throws `HUB_AUTH`, `HUB_MISSING`,
@@ -94,7 +96,8 @@ function readListing(json: unknown, repo: string, what: string): HubListing {
     const bytes = large?.size ?? size;
     if (typeof path !== 'string' || path === '') throw badAnswer(what, 'lists a file without a name');
     const named = JSON.stringify(path.slice(0, 120));
-    if (!Number.isSafeInteger(bytes) || (bytes as number) < 0) throw badAnswer(what, `names no size of ${named}`);
+    const possible = Number.isSafeInteger(bytes) && (bytes as number) >= 0 && (bytes as number) <= MOST_BYTES;
+    if (!possible) throw badAnswer(what, `names no possible size of ${named}`);
     if (!isHash(blobId, 40)) throw badAnswer(what, `names no git hash of ${named}`);
     if (large && !isHash(large.sha256, 64)) throw badAnswer(what, `names no SHA-256 of ${named}`);
     return {
