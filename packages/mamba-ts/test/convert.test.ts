@@ -127,6 +127,19 @@ describe.each([
   });
 });
 
+test('rotary factors of Llama 3: those of PyPI gguf within 1e-6, and again from the GGUF file to the bit', async () => {
+  const factorsOf = (bytes: Uint8Array | undefined): Float32Array => new Float32Array(bytes!.slice().buffer);
+  const expected = (await tensorsOf(await loadFixture('gguf/llama-grouped.gguf'))).data;
+  const bytes = await toGguf(await openFolder('llama/grouped'));
+  const found = (await tensorsOf(bytes)).data;
+  expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
+  const [a, b] = [expected, found].map((data) => factorsOf(data.get('rope_freqs.weight')));
+  expect(Math.max(...a!.map((value, i) => Math.abs(b![i]! / value - 1)))).toBeLessThan(1e-6);
+  expect(new Set(b).size).toBeGreaterThan(2);
+  const again = (await tensorsOf(await toGguf(await openModel(memorySource('m.gguf', bytes))))).data;
+  expect(factorsOf(again.get('rope_freqs.weight'))).toEqual(b);
+});
+
 test('original layout: the names and the config of Hugging Face, infinities as Python reads them', async () => {
   const files = await filesOf(await convertModel(await openFolder('mamba2/original'), 'safetensors', { dtype: 'f16' }));
   const text = new TextDecoder().decode(files['config.json']);

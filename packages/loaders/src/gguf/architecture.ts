@@ -30,6 +30,8 @@ export interface GgufArchitecture {
   readonly layerPrefix: string;
   /** The tensor, if any, that holds what the frequencies of rotary embedding are divided by: no weight, but configuration. */
   readonly ropeFactors?: string;
+  /** What goes into it; null where frequencies are as they are. Throws `GGUF_CONFIG`. */
+  factors?(config: ConfigFields): Float32Array | null;
   /** config.json, from the metadata. */
   config(fields: Fields, tensors: Tensors): Record<string, unknown>;
   /** The metadata of the architecture, without its name before each key, from config.json. Throws `GGUF_CONFIG`. */

@@ -70,6 +70,8 @@ export interface GgufLayout {
   readonly architecture: string;
   /** What the metadata says of the architecture, by whole keys. */
   readonly metadata: ReadonlyMap<string, GgufField>;
+  /** The tensor with what rotary frequencies are divided by, where there is one. */
+  readonly ropeFactors: { readonly name: string; readonly values: Float32Array } | null;
   /** The name in the file and how it lies there; of a name that the format has no place for, undefined. */
   locate(name: string): Mapped | undefined;
 }
@@ -90,7 +92,9 @@ export function ggufLayout(config: Readonly<Record<string, unknown>>): GgufLayou
     );
   }
   const [name, architecture] = found;
-  const fields = Object.entries(architecture.metadata(new ConfigFields(config)));
+  const configFields = new ConfigFields(config);
+  const fields = Object.entries(architecture.metadata(configFields));
+  const factors = architecture.factors?.(configFields) ?? null;
   const metadata = new Map<string, GgufField>([['general.architecture', ['string', name]]]);
   for (const [key, field] of fields) metadata.set(`${name}.${key}`, field);
 
@@ -108,6 +112,7 @@ export function ggufLayout(config: Readonly<Record<string, unknown>>): GgufLayou
   return {
     architecture: name,
     metadata,
+    ropeFactors: factors && { name: architecture.ropeFactors!, values: factors },
     locate(tensor) {
       const inLayer = tensor.startsWith(layerPrefix) && /^(\d{1,4})\.(.+)$/.exec(tensor.slice(layerPrefix.length));
       if (!inLayer) return whole.get(tensor);

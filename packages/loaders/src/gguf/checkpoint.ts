@@ -52,6 +52,11 @@ export function ggufContent(checkpoint: GgufCheckpoint, options: ConvertOptions 
     });
     return { name: place.name, type, shape, data };
   });
+  if (layout.ropeFactors) {
+    const { name, values } = layout.ropeFactors;
+    const data = littleEndian(values);
+    tensors.push({ name, type: 'f32', shape: [values.length], data });
+  }
   const metadata = new Map<string, GgufField>([
     ['general.architecture', string(layout.architecture)],
     ['general.name', string(name)],
@@ -61,6 +66,14 @@ export function ggufContent(checkpoint: GgufCheckpoint, options: ConvertOptions 
     ...(tokenizer ?? []),
   ]);
   return { metadata, tensors };
+}
+
+function littleEndian(values: Float32Array): Uint8Array {
+  const view = new DataView(new ArrayBuffer(4 * values.length));
+  values.forEach((value, i) => {
+    view.setFloat32(4 * i, value, true);
+  });
+  return new Uint8Array(view.buffer);
 }
 
 /** For each row of the file, the row of the parameter. */

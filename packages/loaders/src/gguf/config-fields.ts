@@ -29,6 +29,16 @@ export class ConfigFields {
     return typeof found === 'string' ? found : this.refuse(field, 'a text', found);
   }
 
+  has(field: string): boolean {
+    return this.#config[field] !== undefined && this.#config[field] !== null;
+  }
+
+  numbers(field: string, count: number): readonly number[] {
+    const found = this.#config[field];
+    const sound = Array.isArray(found) && found.length === count && found.every((each) => typeof each === 'number');
+    return sound ? found : this.refuse(field, `a list of ${count} numbers`, found);
+  }
+
   object(field: string): ConfigFields {
     const found = this.#config[field];
     if (typeof found !== 'object' || found === null || Array.isArray(found))

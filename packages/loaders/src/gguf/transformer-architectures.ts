@@ -22,13 +22,21 @@ function transformerConfig(f: Fields, tensors: Tensors): Record<string, unknown>
   };
 }
 
+/** Columns of a head that turn. */
+function turnedColumns(c: ConfigFields, headDim: number): number {
+  const columns = Math.floor(headDim * c.object('rope_parameters').number('partial_rotary_factor'));
+  if (columns % 2 === 0) return columns;
+  return c.refuse('rope_parameters', 'such that an even number of columns turns', columns);
+}
+
+/** Scalings of rotary embedding that the metadata can say; `dynamic` changes nothing up to the context length. */
+const SCALINGS = ['default', 'dynamic', 'linear'];
+
 /** What Transformers write alike, for heads of `headDim` columns. */
-function transformerMetadata(c: ConfigFields, headDim: number): Record<string, GgufField> {
+function transformerMetadata(c: ConfigFields, headDim: number, scalings = SCALINGS): Record<string, GgufField> {
   const rope = c.object('rope_parameters');
-  // `dynamic` changes nothing up to the context length.
-  const linear = rope.only('rope_type', ['default', 'dynamic', 'linear']) === 'linear';
-  const columns = Math.floor(headDim * rope.number('partial_rotary_factor'));
-  if (columns % 2 !== 0) c.refuse('rope_parameters', 'such that an even number of columns turns', columns);
+  const linear = rope.only('rope_type', scalings) === 'linear';
+  const columns = turnedColumns(c, headDim);
   return {
     vocab_size: u32(c.count('vocab_size')),
     context_length: u32(c.count('max_position_embeddings')),
@@ -89,6 +97,29 @@ export const gptneox: GgufArchitecture = {
   },
 };
 
+/** What frequencies are divided by, one factor for each pair of columns: see ropeFrequencies in layers. */
+function rotaryFactors(c: ConfigFields): Float32Array | null {
+  const rope = c.object('rope_parameters');
+  const columns = turnedColumns(c, c.count('head_dim'));
+  const type = rope.text('rope_type');
+  if (type === 'longrope') {
+    const factors = rope.numbers('short_factor', columns / 2);
+    rope.only('long_factor', [factors]);
+    rope.only('attention_factor', [1]);
+    return Float32Array.from(factors);
+  }
+  if (type !== 'llama3') return null;
+  const [factor, low, high] = [rope.number('factor'), rope.number('low_freq_factor'), rope.number('high_freq_factor')];
+  const original = 'original_max_position_embeddings';
+  const context = rope.has(original) ? rope.count(original) : c.count('max_position_embeddings');
+  const base = rope.number('rope_theta');
+  return Float32Array.from({ length: columns / 2 }, (_, pair) => {
+    const waves = (context * base ** ((-2 * pair) / columns)) / (2 * Math.PI);
+    const kept = Math.min(Math.max((waves - low) / (high - low), 0), 1);
+    return 1 / ((1 - kept) / factor + kept);
+  });
+}
+
 /** Pairs of columns that turn together stand side by side in the file, half a head apart here. */
 const turned = (name: string, width: number): Mapped => ({
   name,
@@ -123,6 +154,7 @@ export const llama: GgufArchitecture = {
   },
   layerPrefix: 'model.layers.',
   ropeFactors: 'rope_freqs.weight',
+  factors: rotaryFactors,
   config: (f, tensors) => ({
     ...transformerConfig(f, tensors),
     model_type: 'llama',
@@ -135,7 +167,7 @@ export const llama: GgufArchitecture = {
   metadata(c) {
     const headDim = c.count('head_dim');
     return {
-      ...transformerMetadata(c, headDim),
+      ...transformerMetadata(c, headDim, [...SCALINGS, 'llama3', 'longrope']),
       'attention.head_count_kv': u32(c.count('num_key_value_heads')),
       'attention.key_length': u32(headDim),
       'attention.value_length': u32(headDim),
