@@ -6,7 +6,7 @@
 /** Packages that people take alone: what npm installs besides, all of its exports bundled and gzipped, its .wasm files. */
 export const alone = [
   { name: '@mamba-ts/kernels', installs: ['@mamba-ts/tensor', 'wasm-feature-detect'], script: 24_000, wasm: 600_000 },
-  { name: '@mamba-ts/tokenizer', installs: [], script: 24_000 },
+  { name: '@mamba-ts/tokenizer', installs: ['@huggingface/jinja'], script: 28_000 },
   { name: '@mamba-ts/loaders', installs: ['@mamba-ts/tensor'], script: 30_000 },
 ];
 
