@@ -157,7 +157,7 @@ const dtypes = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'];
 program
   .command('convert')
   .description('write a checkpoint in another layout or type, with its config and tokenizer')
-  .argument('<in>', 'folder, GGUF file or http address of a checkpoint')
+  .argument('<in>', 'folder, GGUF file, address or hub id (ORG/NAME) of a checkpoint')
   .argument('<out>', 'a GGUF file, or a new folder in Hugging Face layout')
   .addOption(
     new Option('--to <format>', 'what to write (default: gguf where <out> ends in .gguf)').choices([
@@ -178,7 +178,7 @@ program
   .description(
     'convert to a GGUF file of a smaller type; q4_k and q5_k are the mixtures Q4_K_M and Q5_K_M of llama.cpp',
   )
-  .argument('<in>', 'folder, GGUF file or http address of a checkpoint')
+  .argument('<in>', 'folder, GGUF file, address or hub id (ORG/NAME) of a checkpoint')
   .argument('<out>', 'the GGUF file to write')
   .addOption(new Option('--dtype <dtype>', 'of the matrices').choices(dtypes).default('q4_k'))
   .addOption(json())
