@@ -74,6 +74,9 @@ async function attack(name: string): Promise<object> {
     limitMs: limitMs(),
     onProgress: tell('mutants', mutants),
   });
+  // A thread that got no turn for 20 s looks like one that hangs: alone it is seen which.
+  tally.suspects.push(...tally.failures.flatMap(({ kind, index }) => (kind === 'hang' ? [index] : [])));
+  tally.failures = tally.failures.filter(({ kind }) => kind !== 'hang');
   tally.failures.push(...examineAll(target, seed, tally.suspects));
   const { files, all } = values['no-cuts'] ? { files: 0, all: [] } : truncationJobs(target);
   const lengths = all.reduce((sum, { from, to }) => sum + to - from, 0);

@@ -217,7 +217,7 @@ function changeZip(random: Random, files: ZipFile[], layout: ZipLayout): Uint8Ar
     () => change({ localName: random.pick([...FILES, 'archive/data.pkL']) }),
     () => change({ crc: random.below(2 ** 32) }),
     () => change({ method: random.pick([8, 12, 99]) }),
-    () => change({ flags: random.pick([1, 8, 0x800, 0xffff]) }),
+    () => change({ flags: random.pick([1, 8, 0x20, 0x40, 0x800, 0x808, 0xffff]) }),
     () => change({ bytes: random.pick([...SIZES, file.data.length + 1, file.data.length - 1]) >>> 0 }),
     () => change({ packed: random.pick(SIZES) }),
     () => change({ header: random.pick([...SIZES, 1000]) }),

@@ -159,6 +159,7 @@ describe('what PyTorch refuses, or reads otherwise, is refused', () => {
       'PYTORCH_ZIP',
       () => [...files(view()), { name: 'ARCHIVE/version', data: W.data }],
     ],
+    ['strong encryption', 'PYTORCH_ZIP', () => other({ flags: 0x40 })],
     ['a storage that is a folder', 'PYTORCH_ZIP', () => other({ attributes: 0x10 })],
     ['a byteorder of many bytes', 'PYTORCH_LIMIT', () => other({ data: new Uint8Array(17) }, 'archive/byteorder')],
   ])('%s: %s', async (_, expected, made) => expect(await code(made())).toBe(expected));

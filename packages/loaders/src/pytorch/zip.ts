@@ -21,6 +21,8 @@ interface Listed {
 }
 
 const LIMITS = { directory: 16 << 20, entries: 65_536 } as const;
+/** That a descriptor follows the bytes, and that names are UTF-8. */
+const FLAGS = 0x808;
 const END = 22;
 const END64 = 56;
 const LOCATOR64 = 20;
@@ -48,8 +50,9 @@ export async function openZip(source: ByteSource, signal?: AbortSignal): Promise
     const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
     if (next > size) fail(`entry ${i} of its directory is damaged`);
     const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
-    if ((flags & 1) !== 0 || method !== 0) {
-      fail(`${shownName(name)} in it is ${flags & 1 ? 'encrypted' : 'compressed'}; PyTorch stores files as they are`);
+    if ((flags & ~FLAGS) !== 0 || method !== 0) {
+      const what = method !== 0 ? 'compressed' : 'encrypted, or has flags that PyTorch does not write';
+      fail(`${shownName(name)} in it is ${what}; PyTorch stores files as they are`);
     }
     // For a folder, which the attributes of DOS tell, PyTorch reads nothing and leaves the tensor as the memory was.
     if (view.getUint16(at + 34, true) !== 0 || (view.getUint32(at + 38, true) & 0x10) !== 0) {
