@@ -7,7 +7,7 @@
 export const alone = [
   { name: '@mamba-ts/kernels', installs: ['@mamba-ts/tensor', 'wasm-feature-detect'], script: 24_000, wasm: 600_000 },
   { name: '@mamba-ts/tokenizer', installs: ['@huggingface/jinja'], script: 28_000 },
-  { name: '@mamba-ts/loaders', installs: ['@mamba-ts/tensor'], script: 30_000 },
+  { name: '@mamba-ts/loaders', installs: ['@mamba-ts/tensor'], script: 42_000 },
 ];
 
 /** The tarballs, as they travel. The embedded model is a package of its own. */

@@ -89,10 +89,19 @@ program
   .requiredOption('--text <file>', 'a UTF-8 text')
   .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
   .option('--max-tokens <n>', 'read the first n tokens of the text only', integer(2))
+  .option('--sensitivity', 'of one model: which tensors suffer most where each alone is quantised')
+  .addOption(
+    new Option('--dtype <dtype>', 'with --sensitivity: what each is quantised to')
+      .choices(['q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'])
+      .default('q4_0'),
+  )
   .addOption(backend())
   .addOption(threads())
   .addOption(json())
-  .action(async (models, options) => (await import('./commands/quality.ts')).modelQuality(models, options));
+  .action(async (models, options) => {
+    if (options.sensitivity) await (await import('./commands/sensitivity.ts')).tensorSensitivity(models, options);
+    else await (await import('./commands/quality.ts')).modelQuality(models, options);
+  });
 
 program
   .command('bench')

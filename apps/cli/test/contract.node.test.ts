@@ -137,6 +137,22 @@ describe('mamba quality --json', () => {
     }
   });
 
+  test('--sensitivity: every matrix alone, the most sensitive first', async () => {
+    const file = join(folder, 'quality.txt');
+    await writeFile(file, 'JULIET:\nO Romeo, Romeo! wherefore art thou Romeo?\n'.repeat(3));
+    const args = ['quality', embedded, '--text', file, '--sensitivity', '--dtype', 'q4_0', '--max-tokens', '40'];
+    const { model, dtype, scored, tensors } = await json(args);
+    expect([model, dtype, scored]).toEqual([embedded, 'q4_0', 39]);
+    const ranked = tensors as { tensor: string; kl_mean: number; bytes_saved: number }[];
+    // Three matrices of each of six layers have rows of whole blocks, and the embedding.
+    expect(ranked).toHaveLength(19);
+    expect(ranked.map(({ kl_mean }) => kl_mean)).toEqual(ranked.map(({ kl_mean }) => kl_mean).sort((a, b) => b - a));
+    expect(ranked.at(-1)!.kl_mean).toBeGreaterThan(0);
+    const embedding = ranked.find(({ tensor }) => tensor === 'backbone.embeddings.weight');
+    expect(embedding).toMatchObject({ parameters: 262_144, bytes_saved: 262_144 * 2 - (262_144 / 32) * 18 });
+    expect((await mamba(['quality', embedded, embedded, '--text', file, '--sensitivity'])).code).toBe(2);
+  });
+
   test('tokenizers that split the text differently are refused', async () => {
     const file = join(folder, 'quality.txt');
     await writeFile(file, 'Romeo, Romeo');

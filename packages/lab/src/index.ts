@@ -17,3 +17,4 @@ export { attentionView, type InspectView, layersView, layerTable, layerViews } f
 export { describeInspection, describeLayer } from './inspect/words.ts';
 export type { ModelQuality, QualityModel, QualityReport, QualityRun } from './quality/quality.ts';
 export { quality } from './quality/quality.ts';
+export { rankSensitivity, type SensitivityReport, type TensorSensitivity } from './quality/sensitivity.ts';

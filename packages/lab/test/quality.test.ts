@@ -1,6 +1,6 @@
 import type { LanguageModel, State } from '@mamba-ts/layers';
 import { describe, expect, test } from 'vitest';
-import { type QualityModel, quality } from '../src/index.ts';
+import { type QualityModel, quality, rankSensitivity } from '../src/index.ts';
 
 const alive = { states: 0 };
 
@@ -90,4 +90,34 @@ describe('quality', () => {
     await expect(quality([a], ids, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(alive.states).toBe(0);
   });
+});
+
+test('rankSensitivity: the tensor whose change diverges most comes first, and each version is disposed of', async () => {
+  let open = 0;
+  const version = (shares: readonly number[]) => async (): Promise<LanguageModel> => {
+    open++;
+    return Object.assign(
+      fake(() => shares),
+      { dispose: () => open-- },
+    ) as unknown as LanguageModel;
+  };
+  const told: number[] = [];
+  const report = await rankSensitivity(
+    first,
+    [
+      { tensor: 'harmless', parameters: 4, bytes_saved: 8, load: version([0.5, 0.25, 0.25]) },
+      { tensor: 'harmful', parameters: 6, bytes_saved: 12, load: version([0.25, 0.5, 0.25]) },
+    ],
+    ids,
+    'q4_0',
+    { onProgress: ({ done, total }) => told.push(done / total) },
+  );
+  expect(report).toMatchObject({ dtype: 'q4_0', scored: 9 });
+  expect(report.nats_per_token).toBeCloseTo((16 * Math.LN2) / 9, 4);
+  expect(report.tensors.map(({ tensor }) => tensor)).toEqual(['harmful', 'harmless']);
+  expect(report.tensors[0]!.kl_mean).toBeCloseTo(0.25 * Math.LN2, 4);
+  // Of the nine targets two are token 0, three token 1: those cost ln 2 more and ln 2 less.
+  expect(report.tensors[0]!.nats_change).toBeCloseTo(((2 - 3) * Math.LN2) / 9, 4);
+  expect(report.tensors[1]).toEqual({ tensor: 'harmless', parameters: 4, bytes_saved: 8, kl_mean: 0, nats_change: 0 });
+  expect([open, alive.states, told.at(-1)]).toEqual([0, 0, 1]);
 });

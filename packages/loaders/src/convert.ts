@@ -210,3 +210,19 @@ function outOfRange(value: number, tensor: string, type: string): MambaError {
     found: value,
   });
 }
+
+/**
+ * The same checkpoint with one tensor in another dtype, encoded as it is read. Rows must be whole blocks of it. Reading throws
+ * `TENSOR_RANGE` as a converted file would.
+ */
+export function recodedSource(source: WeightSource, name: string, dtype: DType): WeightSource {
+  const entry = source.entries.get(name)!;
+  const elements = entry.shape.reduce((product, axis) => product * axis, 1);
+  const entries = new Map(source.entries);
+  entries.set(name, { ...entry, dtype, byteLength: bytesOf(dtype, elements) });
+  return {
+    entries,
+    read: (wanted, signal) =>
+      wanted === name ? recoded(source, entry, { type: dtype, signal }) : source.read(wanted, signal),
+  };
+}

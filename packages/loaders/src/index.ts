@@ -4,7 +4,7 @@ export {
   memorySource,
   type ReadOptions,
 } from './byte-source.ts';
-export type { Checkpoint, ConvertOptions, Parameter } from './convert.ts';
+export { type Checkpoint, type ConvertOptions, type Parameter, recodedSource } from './convert.ts';
 export { checkFileName } from './file-name.ts';
 export { type ModelFolder, memoryFolder, openFiles, openUrl, type UrlFolder } from './folder.ts';
 export { type GgufCheckpoint, type GgufContent, ggufContent } from './gguf/checkpoint.ts';
