@@ -34,10 +34,16 @@ async function answer(request) {
   const cache = await caches.open(CACHE);
   // A server may say that its files vary by the asking page (Vary: Origin): all that ask here are this one's.
   const hit = await cache.match(request, { ignoreSearch: request.mode === 'navigate', ignoreVary: true });
-  if (!hit) return fetch(request);
+  // A model's folder is here whole: an optional file that it lacks is missing, with a network or without.
+  if (!hit) return inModelFolder(request.url) ? new Response(null, { status: 404 }) : fetch(request);
   const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get('Range') ?? '');
   return range ? part(hit, Number(range[1]), range[2] === '' ? Infinity : Number(range[2])) : hit;
 }
+
+const MODEL_FOLDERS = FILES.filter((file) => file.startsWith('models/')).map(
+  (file) => new URL('.', new URL(file, self.registration.scope)).href,
+);
+const inModelFolder = (url) => MODEL_FOLDERS.includes(new URL('.', url).href);
 
 // Weights are asked for in ranges, as a server would answer them; a cache only has them whole.
 async function part(whole, first, wanted) {
