@@ -125,6 +125,8 @@ pub struct Place {
 }
 
 /// `N` tokens x 8 outputs over `width` inputs.
+/// # Safety
+/// `x` points to N rows of `width` f32 a stride apart, `tile` to `width` x 8, `y` to N rows of 8 (or of the outputs left).
 #[inline(always)]
 pub unsafe fn tokens_x_panel<const N: usize>(
     x: *const f32,

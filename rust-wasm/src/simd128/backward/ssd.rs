@@ -212,9 +212,9 @@ unsafe fn states<const V: usize>(
     for t in 0..tokens {
         let keep = F32x4::load_splat(w.decay.add(t));
         let write = F32x4::splat(*w.step.add(t) * *x.add(t * s.x_stride));
-        for k in 0..V {
-            h[k] = keep.mul_add(h[k], write.mul(F32x4::load(w.b.add(t * padded + n + 4 * k))));
-            h[k].store(w.h.add(t * 16 + 4 * k));
+        for (k, h) in h.iter_mut().enumerate() {
+            *h = keep.mul_add(*h, write.mul(F32x4::load(w.b.add(t * padded + n + 4 * k))));
+            h.store(w.h.add(t * 16 + 4 * k));
         }
     }
     let mut dh: [F32x4; V] = core::array::from_fn(|k| F32x4::load(gradient.add(n + 4 * k)));
