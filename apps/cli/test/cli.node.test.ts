@@ -20,7 +20,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 describe('mamba run', () => {
   test('prints one JSON object with the fields of its contract', async () => {
-    const result = await json(['run', 'ROMEO:', '--max-tokens', '12', '--temperature', '0']);
+    const result = await json(['run', 'ROMEO:', '--max-tokens', '12', '--temperature', '0', '--threads', '1']);
     expect(Object.keys(result)).toEqual([
       'model',
       'prompt',

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modelUrl } from '@mamba-ts/model-shakespeare';
@@ -31,7 +31,7 @@ describe('mamba run --json', () => {
       prefill_tokens: 2,
       decode_tokens: 11,
       backend: expect.stringMatching(/^wasm-(simd|relaxed)$/),
-      threads: 1,
+      threads: availableParallelism(),
     });
     // The generated part only, and it is what the ids say.
     const whole = (await json(['tokenize', `ROMEO:${result.text as string}`])).ids as number[];
