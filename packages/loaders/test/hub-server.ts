@@ -33,6 +33,8 @@ export interface Fault {
 export interface HubServer {
   readonly endpoint: string;
   readonly log: Asked[];
+  /** Bytes of files that went out, by both hosts, and the answers that are going out; `onSend` is called before bytes go. */
+  readonly sent: { bytes: number; open: number; onSend: () => void };
   /** Asked before each answer. */
   fault: (asked: Asked) => Fault | undefined;
   readonly commit: (repo: string) => string;
@@ -63,6 +65,7 @@ export async function startHub(
   const commit = (repo: string): string => digest('sha1', ...Object.entries(repos[repo]!).flat());
   const isLarge = (bytes: Uint8Array): boolean => bytes.byteLength >= lfsBytes;
   const log: Asked[] = [];
+  const sent = { bytes: 0, open: 0, onSend: (): void => {} };
   const running = { fault: (_: Asked): Fault | undefined => undefined };
 
   const listing = (repo: string): object => ({
@@ -95,7 +98,7 @@ export async function startHub(
 
   const store = await open('store', ({ path, method, range }, response, fault) => {
     const [, repo, file] = /^\/([^/]+\/[^/]+)\/(.+)$/.exec(path)!;
-    void sendFile(response, repos[repo!]![file!]!, `"s-${sha256(repos[repo!]![file!]!)}"`, method, range, fault);
+    void sendFile(response, repos[repo!]![file!]!, `"s-${sha256(repos[repo!]![file!]!)}"`, method, range, fault, sent);
   });
   const hub = await open('hub', ({ path, method, range, authorization }, response, fault) => {
     if (token !== undefined && authorization !== `Bearer ${token}`) return response.writeHead(401).end();
@@ -113,7 +116,8 @@ export async function startHub(
     if (!bytes)
       return response.writeHead(404, { 'x-error-code': 'EntryNotFound', 'x-repo-commit': commit(repo) }).end();
     const headers = { 'x-repo-commit': commit(repo), 'accept-ranges': 'bytes' };
-    if (!isLarge(bytes)) return void sendFile(response, bytes, `"${gitSha1(bytes)}"`, method, range, fault, headers);
+    if (!isLarge(bytes))
+      return void sendFile(response, bytes, `"${gitSha1(bytes)}"`, method, range, fault, sent, headers);
     const linked = { 'x-linked-etag': `"${sha256(bytes)}"`, 'x-linked-size': String(bytes.byteLength) };
     return response
       .writeHead(302, { ...headers, ...linked, location: `${store.origin}/${repo}/${file}?signature=1` })
@@ -127,6 +131,7 @@ export async function startHub(
   return {
     endpoint: hub.origin,
     log,
+    sent,
     commit,
     get fault() {
       return running.fault;
@@ -145,6 +150,7 @@ async function sendFile(
   method: string,
   range: string | undefined,
   fault: Fault,
+  sent: HubServer['sent'],
   more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const bytes = fault.content ?? file;
@@ -170,11 +176,15 @@ async function sendFile(
   }
   const limit = Math.min(fault.cutAfter ?? Infinity, fault.silentAfter ?? Infinity);
   const body = bytes.subarray(first, Math.min(last + 1, first + limit));
+  sent.open++;
   for (let at = 0; at < body.byteLength && !response.destroyed; at += 1 << 16) {
     if (fault.slowMs) await new Promise((done) => setTimeout(done, fault.slowMs));
+    sent.bytes += Math.min(1 << 16, body.byteLength - at);
+    sent.onSend();
     // Written out before a cut, or the bytes would be lost with the connection.
     await new Promise((done) => response.write(body.subarray(at, at + (1 << 16)), done));
   }
+  sent.open--;
   if (fault.silentAfter !== undefined) return;
   if (fault.cutAfter === undefined) response.end();
   else response.destroy();

@@ -218,6 +218,8 @@ describe('the listing', () => {
     expect(await codeOf(() => listHub(parseHubId('org/name@v9'), { endpoint: hub.endpoint }))).toBe('HUB_MISSING');
     hub.fault = () => ({ status: 401 });
     expect(await codeOf(() => listHub(parseHubId('org/name'), { endpoint: hub.endpoint }))).toBe('HUB_AUTH');
+    const garbled = { endpoint: hub.endpoint, token: 'hf_\r\nx: y' };
+    expect(await codeOf(() => listHub(parseHubId('org/name'), garbled))).toBe('HUB_AUTH');
     expect(await codeOf(() => listHub(parseHubId('org/name'), { endpoint: 'ftp://hub' }))).toBe('HUB_ADDRESS');
     const closed = { endpoint: 'http://127.0.0.1:1', patience };
     expect(await codeOf(() => listHub(parseHubId('org/name'), closed))).toBe('HUB_NETWORK');

@@ -50,6 +50,9 @@ export async function request(
   range?: string,
 ): Promise<Response> {
   const headers: Record<string, string> = {};
+  if (options.token !== undefined && !/^[\x21-\x7e]+$/.test(options.token)) {
+    throw new MambaError('HUB_AUTH', `${what}: HF_TOKEN holds characters that no token has. Set it anew.`, { what });
+  }
   if (options.token !== undefined) headers.authorization = `Bearer ${options.token}`;
   if (range !== undefined) headers.range = range;
   let response: Response;
