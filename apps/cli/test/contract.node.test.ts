@@ -31,8 +31,10 @@ describe('mamba run --json', () => {
       prefill_tokens: 2,
       decode_tokens: 11,
       backend: expect.stringMatching(/^wasm-(simd|relaxed)$/),
-      threads: availableParallelism(),
+      threads: expect.any(Number),
     });
+    // One per core, of which two may share what the system counts.
+    expect(result.threads).toBeGreaterThanOrEqual(Math.floor(availableParallelism() / 2) || 1);
     // The generated part only, and it is what the ids say.
     const whole = (await json(['tokenize', `ROMEO:${result.text as string}`])).ids as number[];
     expect(whole.slice(2)).toEqual(greedy);
