@@ -23,9 +23,11 @@ export interface ShareResult extends LossOfPass {
 
 /** Who computes the shares of a step. The results come in the order of the shares, whoever had them. */
 export interface Team {
+  /** Computes the shares of one pass. Throws what a share throws, and the signal's reason. */
   run(shares: readonly Share[], signal?: AbortSignal): Promise<ShareResult[]>;
   /** The values of the parameters have changed: before the next run everybody takes them over. */
   update(values: ReadonlyMap<string, Float32Array>): void;
+  /** Ends whoever computes. */
   dispose(): void;
 }
 
@@ -65,6 +67,7 @@ export class ShareRunner {
     this.#model = model;
   }
 
+  /** One share: its loss and the gradients of all parameters. */
   async run({ ids, targets, segments, scale, dropout }: Share): Promise<ShareResult> {
     const { backend, definition, parameters } = this.#model;
     for (const { slot, length, position } of segments) {
@@ -90,6 +93,7 @@ export class ShareRunner {
     }
   }
 
+  /** Gives the states' memory back; the model stays. */
   dispose(): void {
     for (const slot of this.#slots.splice(0)) this.#model.backend.freeSlot(slot);
   }
