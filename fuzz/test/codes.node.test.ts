@@ -15,7 +15,9 @@ const SOURCES: Readonly<
   },
   gguf: {
     folder: 'packages/loaders/src/gguf',
-    except: /never/,
+    // A writer refuses models, not files.
+    // What refuses a model to be written, not a file.
+    except: /(?:write|checkpoint|config-fields)\.ts$/,
     codes: /'(GGUF_[A-Z0-9_]+)'/g,
     // Of a model that several parts, or a known architecture, make of sound files.
     impossible: ['GGUF_SPLIT', 'GGUF_METADATA', 'GGUF_ARCHITECTURE', 'GGUF_TENSOR'],

@@ -83,9 +83,10 @@ describe('the trained checkpoint of shared/ as GGUF', () => {
     expect((await json(['tokenize', line, '--model', gguf('F16')])).ids).toEqual(ids);
   });
 
-  test.skipIf(!here)('show says what is decoded while loading', async () => {
+  test.skipIf(!here)('show says in what the weights are held: as the file has them', async () => {
     expect(await json(['show', gguf('Q4_K_M')])).toMatchObject({
-      decoded: { q4_k: { tensors: 18, to: 'f16' }, q6_k: { tensors: 1, to: 'f16' } },
+      dtypes: { q4_k: { tensors: 18 }, q6_k: { tensors: 1 }, f16: { tensors: 6 }, f32: { tensors: 37 } },
+      decoded: {},
     });
   });
 
