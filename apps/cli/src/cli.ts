@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { DTYPES, MambaError } from '@mamba-ts/tensor';
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
-import { failWith } from './failure.ts';
+import { failWith, UsageError } from './failure.ts';
 import { channels, fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
 import { visible } from './terminal.ts';
 
@@ -126,6 +126,10 @@ program
   .addOption(threads())
   .addOption(json())
   .action(async (options) => {
+    const wrong = options.suite
+      ? ['random', 'threads'].find((name) => options[name] !== undefined)
+      : ['against', 'html'].find((name) => options[name] !== undefined);
+    if (wrong) throw new UsageError(`--${wrong} ${options.suite ? 'does not go with' : 'needs'} --suite`);
     if (options.suite) await (await import('./commands/bench-suite.ts')).benchSuite(options);
     else await (await import('./commands/bench.ts')).bench(options);
   });

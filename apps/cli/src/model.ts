@@ -65,7 +65,8 @@ export async function load(options: ModelOptions, signal: AbortSignal): Promise<
 /** Says so where there are fewer threads than asked for. */
 function tellThreads({ name, threads, note: why }: BackendDescription, options: ModelOptions): void {
   if (why !== undefined) note(why);
-  else if (options.threads !== undefined && threads !== options.threads) note(`${name} runs on one thread`);
+  else if (options.threads !== undefined && threads !== options.threads)
+    note(`${name} runs on ${threads === 1 ? 'one thread' : `${threads} threads`}`);
 }
 
 export interface BareModelOptions extends ModelOptions {

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { measureLimits, type WasmBuild } from '@mamba-ts/kernels';
+import type { WasmBuild } from '@mamba-ts/kernels';
 import type { LoadedLanguageModel } from '@mamba-ts/layers';
 import type { DType } from '@mamba-ts/tensor';
 import { interruptible, UsageError } from '../failure.ts';
@@ -88,7 +88,7 @@ export async function bench(options: BenchOptions): Promise<void> {
     const runs = [];
     const limits = [];
     for (let i = 0; i < options.repeat; i++) {
-      limits.push(threads === 1 ? await measureLimits({ build }) : await limitsOf(threads, signal));
+      limits.push(await limitsOf(threads, signal, build));
       runs.push(await measureOnce(loaded, options, signal));
       note(
         `run ${i + 1} of ${options.repeat}: prefill ${runs[i]!.prefill.toFixed(1)}, decode ${runs[i]!.decode.toFixed(1)} tokens/s`,

@@ -14,6 +14,7 @@ interface SensitivityOptions {
   readonly maxTokens?: number;
   readonly dtype: DType;
   readonly backend: BackendName;
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -25,7 +26,7 @@ export async function tensorSensitivity(names: readonly string[], options: Sensi
   if (names.length !== 1) throw new UsageError('--sensitivity takes one model');
   await interruptible(async (signal) => {
     const text = await readText(options.text, signal);
-    const model = await load({ model: names[0]!, backend: options.backend }, signal);
+    const model = await load({ model: names[0]!, backend: options.backend, threads: options.threads }, signal);
     const opened = await openSource(names[0], signal);
     const architecture = await findArchitecture(opened.config);
     const config = opened.config as ConfigJson;
@@ -44,7 +45,7 @@ export async function tensorSensitivity(names: readonly string[], options: Sensi
           parameters: count,
           bytes_saved: saved,
           load: async () => {
-            const backend = await createBackend(options.backend);
+            const backend = await createBackend(options.backend, options.threads);
             const weights = recodedSource(opened.weights, entry.name, dtype);
             const version = await loadLanguageModel(architecture, config, weights, backend, { signal });
             const dispose = version.dispose.bind(version);

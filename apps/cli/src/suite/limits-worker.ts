@@ -1,5 +1,5 @@
 /** One of the threads of limits.ts. */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { measureLimits } from '@mamba-ts/kernels';
 
-parentPort!.postMessage(await measureLimits());
+parentPort!.postMessage(await measureLimits({ build: workerData }));

@@ -1,11 +1,15 @@
 import { Worker } from 'node:worker_threads';
-import { type Limits, measureLimits } from '@mamba-ts/kernels';
+import { type Limits, measureLimits, type WasmBuild } from '@mamba-ts/kernels';
 
 /** What so many threads of this machine can do together in WebAssembly, each on its own memory. */
-export async function limitsOf(threads: number, signal: AbortSignal): Promise<Limits> {
+export async function limitsOf(
+  threads: number,
+  signal: AbortSignal,
+  build: WasmBuild | 'auto' = 'auto',
+): Promise<Limits> {
   signal.throwIfAborted();
-  if (threads === 1) return measureLimits();
-  const all = await Promise.all(Array.from({ length: threads }, () => inThread(signal)));
+  if (threads === 1) return measureLimits({ build });
+  const all = await Promise.all(Array.from({ length: threads }, () => inThread(signal, build)));
   const sum = (pick: (limits: Limits) => number): number => all.reduce((total, limits) => total + pick(limits), 0);
   return {
     readGbS: sum(({ readGbS }) => readGbS),
@@ -14,9 +18,9 @@ export async function limitsOf(threads: number, signal: AbortSignal): Promise<Li
   };
 }
 
-function inThread(signal: AbortSignal): Promise<Limits> {
+function inThread(signal: AbortSignal, build: WasmBuild | 'auto'): Promise<Limits> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./limits-worker.js', import.meta.url));
+    const worker = new Worker(new URL('./limits-worker.js', import.meta.url), { workerData: build });
     const stop = (): void => {
       worker.terminate();
       reject(signal.reason);
