@@ -144,6 +144,19 @@ export function sequenceBackward(
       const softplus = deltaSoftplus ? 1 : 0;
       const longest = segments.reduce((most, { length }) => Math.max(most, length), 0);
       const work = memory.scratch(4 * kernels.scan_backward_scratch_len(longest, count));
+      // What the kernel takes forward and backward alike.
+      const inputs = (start: number) =>
+        [
+          ...row(from.u, start),
+          ...row(from.delta, start),
+          a,
+          ...row(from.B, start),
+          ...row(from.C, start),
+          skip,
+          ...row(from.z, start),
+          offsets,
+          softplus,
+        ] as const;
       eachBackward(
         memory,
         op,
@@ -152,35 +165,11 @@ export function sequenceBackward(
         (at, start, length) => {
           const y = memory.scratch(4 * channels * length);
           const forward = memory.scratch(4 * kernels.scan_scratch_len(count));
-          kernels.selective_scan(
-            ...row(from.u, start),
-            ...row(from.delta, start),
-            a,
-            ...row(from.B, start),
-            ...row(from.C, start),
-            skip,
-            ...row(from.z, start),
-            offsets,
-            softplus,
-            at,
-            y,
-            length,
-            channels,
-            count,
-            forward,
-          );
+          kernels.selective_scan(...inputs(start), at, y, length, channels, count, forward);
         },
         ({ start, length, state: at, gradient }) =>
           kernels.selective_scan_backward(
-            ...row(from.u, start),
-            ...row(from.delta, start),
-            a,
-            ...row(from.B, start),
-            ...row(from.C, start),
-            skip,
-            ...row(from.z, start),
-            offsets,
-            softplus,
+            ...inputs(start),
             at,
             length,
             channels,

@@ -24,6 +24,20 @@ export function ssdBackward(memory: WasmMemory, gradients: Gradients): Pick<Back
           : [memory.address(op, 'a tensor', tensor) + 4 * start * tensor.rowStride, tensor.rowStride];
       const longest = segments.reduce((most, { length }) => Math.max(most, length), 0);
       const work = memory.scratch(4 * kernels.ssd_backward_scratch_len(longest, width, count));
+      // What the kernel takes forward and backward alike.
+      const inputs = (start: number) =>
+        [
+          ...from(x, start),
+          ...from(dt, start),
+          a,
+          ...from(B, start),
+          ...from(C, start),
+          skip,
+          perChannel,
+          offsets,
+          low,
+          high,
+        ] as const;
       eachBackward(
         memory,
         op,
@@ -32,39 +46,11 @@ export function ssdBackward(memory: WasmMemory, gradients: Gradients): Pick<Back
         (at, start, length) => {
           const y = memory.scratch(4 * heads * width * length);
           const forward = memory.scratch(4 * kernels.ssd_scratch_len(width, count));
-          kernels.ssd(
-            ...from(x, start),
-            ...from(dt, start),
-            a,
-            ...from(B, start),
-            ...from(C, start),
-            skip,
-            perChannel,
-            offsets,
-            low,
-            high,
-            at,
-            y,
-            length,
-            heads,
-            width,
-            count,
-            groups,
-            forward,
-          );
+          kernels.ssd(...inputs(start), at, y, length, heads, width, count, groups, forward);
         },
         ({ start, length, state: at, gradient }) =>
           kernels.ssd_backward(
-            ...from(x, start),
-            ...from(dt, start),
-            a,
-            ...from(B, start),
-            ...from(C, start),
-            skip,
-            perChannel,
-            offsets,
-            low,
-            high,
+            ...inputs(start),
             at,
             length,
             heads,
