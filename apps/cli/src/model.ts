@@ -45,7 +45,11 @@ export interface ModelOptions {
 
 /** Loads with a progress bar, in this thread: a command has nothing else to do meanwhile, and starts sooner so. */
 export async function load(options: ModelOptions, signal: AbortSignal): Promise<LocalModel> {
-  const opened = await openSource(options.model, signal);
+  return loadOpened(await openSource(options.model, signal), options, signal);
+}
+
+/** The same of a checkpoint that is open already. */
+export async function loadOpened(opened: OpenedModel, options: ModelOptions, signal: AbortSignal): Promise<LocalModel> {
   const bar = new ProgressBar('loading');
   try {
     const model = await loadLocalModel(opened, {

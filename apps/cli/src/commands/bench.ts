@@ -1,11 +1,11 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { WasmBuild } from '@mamba-ts/kernels';
-import type { LoadedLanguageModel } from '@mamba-ts/layers';
 import type { DType } from '@mamba-ts/tensor';
 import { interruptible, UsageError } from '../failure.ts';
 import { loadBare, type ModelOptions, modelSource, printJson } from '../model.ts';
 import { note } from '../progress.ts';
 import { limitsOf } from '../suite/limits.ts';
+import { type Summary, summarize } from '../suite/report.ts';
+import { measureSpeed } from '../suite/speed.ts';
 
 interface BenchOptions extends ModelOptions {
   readonly random?: string;
@@ -16,49 +16,8 @@ interface BenchOptions extends ModelOptions {
   readonly json?: boolean;
 }
 
-interface Summary {
-  readonly median: number;
-  readonly min: number;
-  readonly max: number;
-}
-
-function summarize(values: readonly number[]): Summary {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { median, min: sorted[0]!, max: sorted.at(-1)! };
-}
-
 /** The build whose limits a backend is held against; another backend's against the best that this engine runs. */
 const BUILDS: Readonly<Record<string, WasmBuild>> = { 'wasm-simd': 'simd', 'wasm-relaxed': 'relaxed' };
-
-/** Any ids do: speed does not depend on them. */
-const idAt = (i: number, vocabSize: number): number => (i * 7919 + 13) % vocabSize;
-
-// Kernels run in this thread: without a turn of the event loop between them (microseconds) no Ctrl-C would be heard.
-async function measureOnce(model: LoadedLanguageModel, options: BenchOptions, signal: AbortSignal) {
-  const { promptTokens, genTokens } = options;
-  const state = model.createState();
-  const started = performance.now();
-  for (let at = 0; at < promptTokens; at += model.maxChunk) {
-    await turn();
-    signal.throwIfAborted();
-    const length = Math.min(model.maxChunk, promptTokens - at);
-    const piece = Int32Array.from({ length }, (_, i) => idAt(at + i, model.vocabSize));
-    await model.forward(piece, state, at + model.maxChunk >= promptTokens ? 'last' : 'none');
-  }
-  const prefilled = performance.now();
-  const id = new Int32Array(1);
-  for (let i = 0; i < genTokens; i++) {
-    await turn();
-    signal.throwIfAborted();
-    id[0] = idAt(i % promptTokens, model.vocabSize);
-    await model.forward(id, state, 'last');
-  }
-  const decoded = performance.now();
-  state.dispose();
-  return { prefill: (1000 * promptTokens) / (prefilled - started), decode: (1000 * genTokens) / (decoded - prefilled) };
-}
 
 /** Milliseconds for one more load, whose memory is given up again. */
 async function timeLoad(options: BenchOptions, signal: AbortSignal): Promise<number> {
@@ -80,7 +39,7 @@ export async function bench(options: BenchOptions): Promise<void> {
     const loadMs = [performance.now() - started];
     // Once unmeasured: the engine's optimising tier compiles the kernels meanwhile. What one model needs is known then,
     // before further loads and the limits' 512 MiB add to the process.
-    await measureOnce(loaded, { ...options, genTokens: Math.min(options.genTokens, 16) }, signal);
+    await measureSpeed(loaded, { ...options, genTokens: Math.min(options.genTokens, 16) }, signal);
     const peak = process.resourceUsage().maxRSS / 1024;
     while (loadMs.length < options.repeat) loadMs.push(await timeLoad(options, signal));
     const { name, threads } = loaded.backend.describe();
@@ -89,7 +48,7 @@ export async function bench(options: BenchOptions): Promise<void> {
     const limits = [];
     for (let i = 0; i < options.repeat; i++) {
       limits.push(await limitsOf(threads, signal, build));
-      runs.push(await measureOnce(loaded, options, signal));
+      runs.push(await measureSpeed(loaded, options, signal));
       note(
         `run ${i + 1} of ${options.repeat}: prefill ${runs[i]!.prefill.toFixed(1)}, decode ${runs[i]!.decode.toFixed(1)} tokens/s`,
       );

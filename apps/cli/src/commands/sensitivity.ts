@@ -2,9 +2,9 @@ import { bytesText, countText, rankSensitivity, type SensitivityReport } from '@
 import { type ConfigJson, findArchitecture, listParameters, loadLanguageModel } from '@mamba-ts/layers';
 import { recodedSource } from '@mamba-ts/loaders';
 import { bytesOf, DTYPES, type DType } from '@mamba-ts/tensor';
-import { type BackendName, createBackend, tokenizerOf } from 'mamba-ts';
+import { type BackendName, createBackend } from 'mamba-ts';
 import { interruptible, UsageError } from '../failure.ts';
-import { load, openSource, printJson, readText } from '../model.ts';
+import { loadOpened, openSource, printJson, readText } from '../model.ts';
 import { ProgressBar } from '../progress.ts';
 import { print } from '../terminal.ts';
 
@@ -26,8 +26,8 @@ export async function tensorSensitivity(names: readonly string[], options: Sensi
   if (names.length !== 1) throw new UsageError('--sensitivity takes one model');
   await interruptible(async (signal) => {
     const text = await readText(options.text, signal);
-    const model = await load({ model: names[0]!, backend: options.backend, threads: options.threads }, signal);
     const opened = await openSource(names[0], signal);
+    const model = await loadOpened(opened, options, signal);
     const architecture = await findArchitecture(opened.config);
     const config = opened.config as ConfigJson;
     const { parameters } = architecture.createModel(architecture.parseConfig(config));
@@ -62,7 +62,7 @@ export async function tensorSensitivity(names: readonly string[], options: Sensi
     if (cases.length === 0) throw new UsageError(`no tensor of ${names[0]} can be made smaller as ${dtype}`);
     const bar = new ProgressBar('comparing');
     try {
-      const ids = tokenizerOf(opened)?.encode(text) ?? model.tokenizer.encode(text);
+      const ids = model.tokenizer.encode(text);
       const report = await rankSensitivity(
         model.languageModel,
         cases,

@@ -57,8 +57,6 @@ export interface SuiteReport {
   readonly targets: readonly TargetResult[];
 }
 
-const PEERS = ['wllama', 'llama.cpp'];
-
 /** What is wanted of each row that was measured (the project's targets; see docs/benchmarks/). */
 const WANTED: readonly {
   readonly model: string;
@@ -94,11 +92,9 @@ export function targetsOf(rows: readonly SuiteRow[]): TargetResult[] {
     for (const { model, dtype, ...kinds } of WANTED) {
       if (model !== row.model || !dtype.test(row.dtype)) continue;
       for (const kind of ['decode', 'prefill'] as const) {
-        const limit = kind === 'decode' ? row.ratio_decode : row.ratio_prefill;
-        judge(`${title}: ${kind} over the limit`, kinds[kind]?.limit ?? 0, kinds[kind]?.limit ? limit : undefined);
-        for (const peer of PEERS) {
-          const wanted = kinds[kind]?.[peer];
-          if (wanted !== undefined) judge(`${title}: ${kind} over ${peer}`, wanted, row.against[peer]?.[kind]);
+        for (const [rival, wanted] of Object.entries(kinds[kind] ?? {})) {
+          if (rival === 'limit') judge(`${title}: ${kind} over the limit`, wanted, row[`ratio_${kind}`]);
+          else judge(`${title}: ${kind} over ${rival}`, wanted, row.against[rival]?.[kind]);
         }
       }
     }

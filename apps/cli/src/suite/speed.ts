@@ -1,8 +1,8 @@
 import { createPause } from '@mamba-ts/generate';
-import { type ConfigJson, findArchitecture, loadLanguageModel } from '@mamba-ts/layers';
+import { type ConfigJson, findArchitecture, type LanguageModel, loadLanguageModel } from '@mamba-ts/layers';
 import type { OpenedModel } from '@mamba-ts/loaders';
 import { createBackend } from 'mamba-ts';
-import type { Loaded } from './engine.ts';
+import type { Loaded, Speed, Work } from './engine.ts';
 
 /** With what one token costs. */
 export interface CostedModel extends Loaded {
@@ -11,6 +11,36 @@ export interface CostedModel extends Loaded {
 
 /** Any ids do: speed does not depend on them. */
 const idAt = (i: number, vocabSize: number): number => (i * 7919 + 13) % vocabSize;
+
+/** Reads a prompt and then decodes from a fresh state. Between passes clicks, messages and Ctrl-C are heard. */
+export async function measureSpeed(
+  model: LanguageModel,
+  { promptTokens, genTokens }: Work,
+  signal: AbortSignal,
+): Promise<Speed> {
+  const { maxChunk, vocabSize } = model;
+  const pause = createPause();
+  const state = model.createState();
+  const started = performance.now();
+  for (let at = 0; at < promptTokens; at += maxChunk) {
+    signal.throwIfAborted();
+    const length = Math.min(maxChunk, promptTokens - at);
+    const piece = Int32Array.from({ length }, (_, i) => idAt(at + i, vocabSize));
+    await model.forward(piece, state, at + length === promptTokens ? 'last' : 'none');
+    await pause();
+  }
+  const prefilled = performance.now();
+  const id = new Int32Array(1);
+  for (let i = 0; i < genTokens; i++) {
+    signal.throwIfAborted();
+    id[0] = idAt(i, vocabSize);
+    await model.forward(id, state, 'last');
+    await pause();
+  }
+  const decoded = performance.now();
+  state.dispose();
+  return { prefill: (1000 * promptTokens) / (prefilled - started), decode: (1000 * genTokens) / (decoded - prefilled) };
+}
 
 /** An opened checkpoint on a backend of its own, ready to be timed; the same in Node and in a page. */
 export async function loadForSpeed(opened: OpenedModel, threads: number, signal?: AbortSignal): Promise<CostedModel> {
@@ -24,33 +54,7 @@ export async function loadForSpeed(opened: OpenedModel, threads: number, signal?
   );
   return {
     costs: model.summary(),
-    async measure({ promptTokens, genTokens }, until) {
-      const { maxChunk, vocabSize } = model;
-      const pause = createPause();
-      const state = model.createState();
-      const started = performance.now();
-      for (let at = 0; at < promptTokens; at += maxChunk) {
-        until.throwIfAborted();
-        const length = Math.min(maxChunk, promptTokens - at);
-        const piece = Int32Array.from({ length }, (_, i) => idAt(at + i, vocabSize));
-        await model.forward(piece, state, at + length === promptTokens ? 'last' : 'none');
-        await pause();
-      }
-      const prefilled = performance.now();
-      const id = new Int32Array(1);
-      for (let i = 0; i < genTokens; i++) {
-        until.throwIfAborted();
-        id[0] = idAt(i, vocabSize);
-        await model.forward(id, state, 'last');
-        await pause();
-      }
-      const decoded = performance.now();
-      state.dispose();
-      return {
-        prefill: (1000 * promptTokens) / (prefilled - started),
-        decode: (1000 * genTokens) / (decoded - prefilled),
-      };
-    },
+    measure: (work, until) => measureSpeed(model, work, until),
     async close() {
       model.dispose();
       backend.dispose();
