@@ -161,7 +161,7 @@ impl Blocks for Q8_0 {
     const SOURCE: usize = 34;
     const BYTES: usize = FACTORS + 8 * 32;
     const SIGNED: bool = true;
-    const STRIDE: usize = 1;
+    const STRIDE: usize = 2;
     type Factors = (F32x4, F32x4);
 
     #[inline(always)]

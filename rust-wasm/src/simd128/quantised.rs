@@ -101,6 +101,9 @@ unsafe fn dequantise<B: Blocks>(format: B, block: *const u8, to: *mut f32) {
 
 /// Inputs whose sums are kept at once. A multiple of every block.
 const SPAN: usize = 256;
+/// Panels that are read side by side, a span of each in turn: processors fetch ahead within a page of memory, for each of
+/// several pages at once.
+const STREAMS: usize = 8;
 
 /// Activations as whole numbers: x = scale q.
 struct Rounded {
@@ -150,43 +153,61 @@ unsafe fn matrix_vector<B: Blocks, const SIGNED: bool>(
     for i0 in (0..inputs.max(1)).step_by(INPUTS) {
         let width = INPUTS.min(inputs - i0);
         rounded.round::<B, SIGNED>(x.add(i0), width);
-        for o in (0..outputs).step_by(PANEL) {
-            let (lo, hi) = panel_sum::<B, SIGNED>(format, ones, w.add(block_at::<B>(o, i0, inputs)), rounded, width);
-            let start = match (i0, bias.is_null()) {
-                (0, true) => bias,
-                (0, false) => bias.add(o),
-                _ => y.add(o) as *const f32,
-            };
-            if outputs - o >= PANEL {
-                add_store(lo, hi, start, y.add(o));
-            } else {
-                store_part(lo, hi, start, y.add(o), outputs - o);
+        for o in (0..outputs).step_by(STREAMS * PANEL) {
+            let panels = STREAMS.min((outputs - o).div_ceil(PANEL));
+            let mut sums = [(F32x4::splat(0.0), F32x4::splat(0.0)); STREAMS];
+            for i1 in (0..width).step_by(SPAN) {
+                let w = w.add(block_at::<B>(o, i0 + i1, inputs));
+                let span =
+                    Span { x: rounded, from: i1, inputs: SPAN.min(width - i1), row: inputs / B::INPUTS * B::BYTES };
+                add_span::<B, SIGNED>(format, ones, w, &span, &mut sums[..panels]);
+            }
+            for (panel, &(lo, hi)) in sums.iter().enumerate().take(panels) {
+                let o = o + panel * PANEL;
+                let start = match (i0, bias.is_null()) {
+                    (0, true) => bias,
+                    (0, false) => bias.add(o),
+                    _ => y.add(o) as *const f32,
+                };
+                if outputs - o >= PANEL {
+                    add_store(lo, hi, start, y.add(o));
+                } else {
+                    store_part(lo, hi, start, y.add(o), outputs - o);
+                }
             }
         }
     }
 }
 
-/// 8 outputs over `width` inputs.
+/// What is multiplied at once.
+struct Span<'a> {
+    x: &'a Rounded,
+    from: usize,
+    inputs: usize,
+    /// Bytes from one panel to the next.
+    row: usize,
+}
+
+/// Adds the products of a span and of the panels from `w` on to their sums.
 #[inline(always)]
-unsafe fn panel_sum<B: Blocks, const SIGNED: bool>(
+unsafe fn add_span<B: Blocks, const SIGNED: bool>(
     format: B,
     ones: I8x16,
     w: *const u8,
-    x: &Rounded,
-    width: usize,
-) -> (F32x4, F32x4) {
-    let (mut lo, mut hi) = (F32x4::splat(0.0), F32x4::splat(0.0));
+    span: &Span,
+    sums: &mut [(F32x4, F32x4)],
+) {
+    // All dot products first, then what they are multiplied by: together they would not fit the registers.
+    let mut dots = [const { [const { MaybeUninit::<(F32x4, F32x4)>::uninit() }; STREAMS] }; SPAN / 16];
     // Hidden from the compiler, which would unroll the loop, compute one sum of products after the other, and keep 16
     // vectors of weights until then.
     let stride = core::hint::black_box(B::STRIDE);
-    for i0 in (0..width).step_by(SPAN) {
-        let span = SPAN.min(width - i0);
-        // All sums first, then what they are multiplied by: together they would not fit the registers.
-        let mut sums = [const { MaybeUninit::<(F32x4, F32x4)>::uninit() }; SPAN / 16];
-        for (group, sum) in sums.iter_mut().take(span / B::GROUP).enumerate() {
-            let i = i0 + group * B::GROUP;
-            let block = w.add(i / B::INPUTS * B::BYTES);
-            let mut q = x.q.as_ptr().add(i / 4 * FOUR);
+    for (group, dots) in dots.iter_mut().take(span.inputs / B::GROUP).enumerate() {
+        let i = group * B::GROUP;
+        let x = span.x.q.as_ptr().add((span.from + i) / 4 * FOUR);
+        for (panel, dots) in dots.iter_mut().take(sums.len()).enumerate() {
+            let block = w.add(panel * span.row + i / B::INPUTS * B::BYTES);
+            let mut q = x;
             let (mut dots_lo, mut dots_hi) = (Dots::zero(), Dots::zero());
             let mut step = i % B::INPUTS / 4;
             let mut done = 0;
@@ -201,29 +222,31 @@ unsafe fn panel_sum<B: Blocks, const SIGNED: bool>(
                 step += B::STRIDE;
                 done += stride;
             }
-            sum.write((dots_lo.finish::<SIGNED>(), dots_hi.finish::<SIGNED>()));
+            dots.write((dots_lo.finish::<SIGNED>(), dots_hi.finish::<SIGNED>()));
         }
-        for i1 in (0..span).step_by(B::INPUTS) {
-            let block = w.add((i0 + i1) / B::INPUTS * B::BYTES);
+    }
+    for (panel, (lo, hi)) in sums.iter_mut().enumerate() {
+        for i1 in (0..span.inputs).step_by(B::INPUTS) {
+            let block = w.add(panel * span.row + i1 / B::INPUTS * B::BYTES);
             let factors = format.factors(block);
             for group in 0..B::INPUTS / B::GROUP {
-                let i = i0 + i1 + group * B::GROUP;
-                let (mut sum_lo, mut sum_hi) = sums.get_unchecked(i1 / B::GROUP + group).assume_init();
+                let i = span.from + i1 + group * B::GROUP;
+                let (mut sum_lo, mut sum_hi) =
+                    dots.get_unchecked(i1 / B::GROUP + group).get_unchecked(panel).assume_init();
                 let scales = format.scales(block, factors, group);
-                let scale = F32x4::load_splat(x.scale.as_ptr().add(i / GROUP));
-                let shift = F32x4::load_splat(x.sum.as_ptr().add(i / B::GROUP));
+                let scale = F32x4::load_splat(span.x.scale.as_ptr().add(i / GROUP));
+                let shift = F32x4::load_splat(span.x.sum.as_ptr().add(i / B::GROUP));
                 (sum_lo, sum_hi) = (sum_lo.mul(scale), sum_hi.mul(scale));
                 if B::MIDDLE > 0.0 {
                     (sum_lo, sum_hi) = (sum_lo.sub(shift), sum_hi.sub(shift));
                 }
-                lo = lo.add(sum_lo.mul(scales.factor.0));
-                hi = hi.add(sum_hi.mul(scales.factor.1));
+                *lo = lo.add(sum_lo.mul(scales.factor.0));
+                *hi = hi.add(sum_hi.mul(scales.factor.1));
                 if let Some((min_lo, min_hi)) = scales.minimum {
-                    lo = lo.sub(min_lo.mul(shift));
-                    hi = hi.sub(min_hi.mul(shift));
+                    *lo = lo.sub(min_lo.mul(shift));
+                    *hi = hi.sub(min_hi.mul(shift));
                 }
             }
         }
     }
-    (lo, hi)
 }
