@@ -17,7 +17,7 @@ const arrows = {
   layers: ['tensor'],
   loaders: ['tensor'],
   generate: ['layers'],
-  lab: ['generate', 'layers', 'tensor'],
+  lab: ['generate', 'train', 'layers', 'tensor'],
   train: ['layers', 'loaders', 'tensor'],
   'mamba-ts': ['generate', 'lab', 'train', 'loaders', 'tokenizer', 'kernels'],
 };

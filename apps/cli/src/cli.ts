@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { availableParallelism } from 'node:os';
 import { DTYPES, MambaError } from '@mamba-ts/tensor';
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { failWith, UsageError } from './failure.ts';
 import { channels, fraction, integer, lengths, names, nonNegative, positive } from './numbers.ts';
@@ -241,6 +241,35 @@ program
   .addOption(backend())
   .addOption(json())
   .action(async (options) => (await import('./commands/train.ts')).trainModel(options));
+
+program
+  .command('task')
+  .description(
+    'what selection is for: trains small models side by side on a synthetic task of the paper, and counts right answers',
+  )
+  .addArgument(
+    new Argument('<task>', 'what they must be able to do').choices(['selective-copying', 'induction-heads', 'parity']),
+  )
+  .option('--models <list>', 'of lti,mamba,mamba2,mamba3,transformer; lti is Mamba-1 without selection', names)
+  .option('--length <n>', 'of the sequences to learn from (default: that of the task)', integer(1))
+  .option('--test-lengths <list>', 'of the sequences to test with, beside it (default: those of the task)', lengths)
+  .option('--steps <n>', 'steps of each training (default: enough for the task)', integer(1))
+  .option('--minutes <n>', 'or minutes of training in all, shared equally by the models', positive)
+  .option('--batch <n>', 'sequences of a step (default: that of the task)', integer(1))
+  .option('--rate <r>', 'learning rate at its peak (default: that of the task)', positive)
+  .option('--width <n>', 'of the models, a multiple of 16 (default: that of the task)', integer(16))
+  .option('--layers <n>', 'of the models (default: those of the task)', integer(1))
+  .option('--seed <s>', 'the same seed gives the same sequences, weights and answers', integer(0), 0)
+  .option(
+    '--threads <n>',
+    'threads that compute; the result is the same for any number',
+    integer(1),
+    Math.min(4, availableParallelism()),
+  )
+  .option('--svg <file>', 'write the picture')
+  .addOption(backend())
+  .addOption(json())
+  .action(async (task, options) => (await import('./commands/task.ts')).runTasks(task, options));
 
 program
   .command('tokenizer')

@@ -1,4 +1,5 @@
 import {
+  type Initializer,
   matrix,
   type Ops,
   type ParameterSpec,
@@ -37,6 +38,11 @@ export interface MambaMixerConfig {
   readonly convBias: boolean;
   /** Epsilon of a norm without weight on each of delta, B and C (FalconMamba), or null for none. */
   readonly selectionNormEps: number | null;
+  /**
+   * Whether delta, B and C are chosen by the input. Without, they are learned constants of the layer: a linear
+   * time-invariant SSM as S4 is (Gu, Goel & Re 2022), in the same block.
+   */
+  readonly selective: boolean;
 }
 
 /** A type alias, not an interface, so that it is a `ParameterTree`. */
@@ -49,7 +55,7 @@ export type MambaMixerParameters = {
   readonly conv: ParameterSpec;
   /** `[dInner]`. */
   readonly convBias: ParameterSpec | null;
-  /** `[dtRank + 2 dState, dInner]`: delta, B, C. */
+  /** `[dtRank + 2 dState, dInner]`: delta, B, C; without selection `[1, dtRank + 2 dState]`, themselves. */
   readonly xProj: ParameterSpec;
   /** `[dInner, dtRank]`. */
   readonly dtProj: ParameterSpec;
@@ -74,7 +80,9 @@ export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): Mamba
       init: (_, uniform) => (2 * uniform() - 1) / Math.sqrt(c.dConv),
     }),
     convBias: c.convBias ? vector(`${prefix}.conv1d.bias`, [c.dInner]) : null,
-    xProj: matrix(`${prefix}.x_proj.weight`, [c.dtRank + 2 * c.dState, c.dInner]),
+    xProj: c.selective
+      ? matrix(`${prefix}.x_proj.weight`, [c.dtRank + 2 * c.dState, c.dInner])
+      : matrix(`${prefix}.x_proj.bias`, [1, c.dtRank + 2 * c.dState], constantSelection(c)),
     dtProj: matrix(
       `${prefix}.dt_proj.weight`,
       [c.dInner, c.dtRank],
@@ -89,6 +97,14 @@ export function mambaMixerParameters(c: MambaMixerConfig, prefix: string): Mamba
     D: vector(`${prefix}.D`, [c.dInner], { init: () => 1 }),
     outProj: matrix(`${prefix}.out_proj.weight`, [c.dModel, c.dInner]),
     outProjBias: c.bias ? vector(`${prefix}.out_proj.bias`, [c.dModel]) : null,
+  };
+}
+
+/** As S4D begins (Gu et al. 2022): delta as its bias says, B = 1, C of unit variance. */
+function constantSelection({ dtRank, dState }: MambaMixerConfig): Initializer {
+  return (index, uniform) => {
+    if (index < dtRank) return 0;
+    return index < dtRank + dState ? 1 : Math.sqrt(3) * (2 * uniform() - 1);
   };
 }
 
@@ -135,7 +151,9 @@ export function mambaMixer(
   const xz = ops.linear(x, w.inProj, w.inProjBias); // [T, 2 dInner]
   const [projected, gate] = split(xz, [c.dInner, c.dInner]); // [T, dInner] each
   const u = ops.causalConv1d(projected, w.conv, w.convBias, 'silu', state.conv, segments); // [T, dInner]
-  const selection = ops.linear(u, w.xProj, null); // [T, dtRank + 2 dState]
+  const selection = c.selective
+    ? ops.linear(u, w.xProj, null) // [T, dtRank + 2 dState]
+    : ops.embedding(new Int32Array(x.shape[0]!), w.xProj); // the same row for every token
   const eps = c.selectionNormEps;
   const [dt, B, C] = split(selection, [c.dtRank, c.dState, c.dState]).map((part) =>
     eps === null ? part : ops.rmsNorm(part, null, eps),

@@ -37,6 +37,7 @@ const one = {
   bias: false,
   convBias: true,
   selectionNormEps: null,
+  selective: true,
 };
 const two = {
   dModel: 12,

@@ -210,6 +210,15 @@ describe('what cannot be said is refused, not left out', () => {
     expect(await codeOf(() => convertModel(opened, to, { dtype }))).toBe(code);
   });
 
+  test('a Mamba without selection, for which GGUF has no words', async () => {
+    const opened = await openFolder('mamba/plain');
+    const config = { ...(opened.config as object), selective: false };
+    await expect(convertModel({ ...opened, config }, 'gguf')).rejects.toMatchObject({
+      code: 'GGUF_CONFIG',
+      message: 'config.json: "selective" must be nothing or true in a GGUF file, found false',
+    });
+  });
+
   test('a weight beyond the type', async () => {
     const opened = await openFolder('mamba/plain');
     const huge: OpenedModel = {

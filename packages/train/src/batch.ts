@@ -13,6 +13,10 @@ export interface Batch {
   readonly segments: readonly Segment[];
 }
 
+/** How many rows have a target. */
+export const countTargets = ({ targets }: Batch): number =>
+  targets.reduce((count, target) => count + Number(target !== NO_TARGET), 0);
+
 /** The rows that have a target, and their targets. Throws `ARGUMENT` where there is none. */
 export function rowsWithTargets(targets: Int32Array): { rows: Int32Array; wanted: Int32Array } {
   const rows = Int32Array.from(targets.keys()).filter((row) => targets[row] !== NO_TARGET);

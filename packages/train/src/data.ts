@@ -42,6 +42,9 @@ export function tokenRange(source: TokenSource, start: number, end: number): Tok
   return { length: end - start, read: (from, to, signal) => source.read(start + from, start + to, signal) };
 }
 
+/** Makes batch number `pass` of a run, a function of that number alone; `slots` has one for each sequence. */
+export type BatchSource = (pass: number, slots: readonly Slot[], signal?: AbortSignal) => Batch | Promise<Batch>;
+
 /** What one batch is made of. */
 export interface BatchShape {
   /** Pieces of text in one pass. */

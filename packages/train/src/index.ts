@@ -5,6 +5,7 @@ export { type ChartPoint, lossSvg } from './chart.ts';
 export { clipScale, globalNorm } from './clip.ts';
 export {
   type BatchShape,
+  type BatchSource,
   drawBatch,
   fileTokens,
   memoryTokens,
@@ -13,8 +14,8 @@ export {
 } from './data.ts';
 export { updateAverage } from './ema.ts';
 export { initialParameters } from './initial.ts';
-export { type Parameter, type ParameterValues, readParameters, TrainableModel } from './model.ts';
-export { type ScheduleOptions, schedule } from './schedule.ts';
+export { type Parameter, type ParameterValues, parameterSource, readParameters, TrainableModel } from './model.ts';
+export { type ScheduleOptions, schedule, stepsFor, TIMED_STEPS } from './schedule.ts';
 export {
   localTeam,
   type Share,

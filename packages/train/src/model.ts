@@ -62,6 +62,15 @@ export async function readParameters(
   return values;
 }
 
+/** The values of a model that is trained, as they are now, as a checkpoint in f32. */
+export function parameterSource({ parameters }: TrainableModel): WeightSource {
+  const values = new Map([...parameters].map(([name, parameter]) => [name, parameter.values]));
+  return sourceOf(
+    [...parameters.values()].map(({ spec }) => spec),
+    values,
+  );
+}
+
 /** Values as a checkpoint, for `loadParameters`. */
 function sourceOf(specs: readonly ParameterSpec[], values: ParameterValues): WeightSource {
   const entries = new Map<string, TensorEntry>();

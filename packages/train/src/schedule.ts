@@ -35,3 +35,11 @@ export function schedule({ steps, warmup, shape, decay = 0, floor = 0 }: Schedul
     return floor + (1 - floor) * left;
   };
 }
+
+/** Steps by whose time the number of all is fixed, where a run has minutes instead. */
+export const TIMED_STEPS = 20;
+
+/** As many steps of `secondsPerStep` as fit into so many minutes, but no fewer than were timed or the warm-up takes. */
+export function stepsFor(minutes: number, secondsPerStep: number, warmup: number): number {
+  return Math.max(TIMED_STEPS, warmup, Math.round((60 * minutes) / secondsPerStep));
+}

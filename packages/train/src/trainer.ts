@@ -1,8 +1,9 @@
 import type { CheckpointSource, TensorToWrite } from '@mamba-ts/loaders';
 import { decodeToF32, MambaError, type Slot } from '@mamba-ts/tensor';
 import { AdamW, type AdamWOptions } from './adamw.ts';
+import { type Batch, countTargets } from './batch.ts';
 import { clipScale, globalNorm } from './clip.ts';
-import { type BatchShape, documents, drawBatch, type TokenSource } from './data.ts';
+import { type BatchShape, type BatchSource, documents, drawBatch, type TokenSource } from './data.ts';
 import { updateAverage } from './ema.ts';
 import type { TrainableModel } from './model.ts';
 import { type ScheduleOptions, schedule } from './schedule.ts';
@@ -30,11 +31,12 @@ export interface TrainingOptions extends BatchShape, Omit<ScheduleOptions, 'step
 export interface StepReport {
   /** Of the run, from 1. */
   readonly step: number;
-  /** Mean over the tokens of the step, with dropout. */
+  /** Mean over the targets of the step, with dropout. */
   readonly nats_per_token: number;
   /** Of all gradients, before clipping. */
   readonly gradient_norm: number;
   readonly rate: number;
+  /** Read in the step. */
   readonly tokens: number;
 }
 
@@ -50,7 +52,7 @@ const DROPOUT_KEY = 1;
  */
 export class Trainer {
   readonly model: TrainableModel;
-  readonly #data: TokenSource;
+  readonly #draw: BatchSource;
   readonly #options: TrainingOptions;
   readonly #optimizer: AdamW;
   readonly #average: ReadonlyMap<string, Float32Array> | null;
@@ -61,18 +63,21 @@ export class Trainer {
 
   /**
    * `steps`: of the whole run, for the schedule; null while it is not known: then no step may lie beyond the warm-up. `team`
-   * computes the gradients; left out, this thread does.
+   * computes the gradients; left out, this thread does. `data`: a text to draw pieces of, or what makes the batches.
    */
   constructor(
     model: TrainableModel,
-    data: TokenSource,
+    data: TokenSource | BatchSource,
     steps: number | null,
     options: TrainingOptions,
     team: Team = localTeam(model),
   ) {
     this.#team = team;
     this.model = model;
-    this.#data = data;
+    this.#draw =
+      typeof data === 'function'
+        ? data
+        : (pass, slots, signal) => drawBatch(data, options, options.seed, pass, slots, signal);
     this.#options = options;
     this.#optimizer = new AdamW(
       [...model.parameters.values()].map(({ spec }) => spec),
@@ -102,18 +107,20 @@ export class Trainer {
 
   /** One step. Throws `TRAIN_DATA`, `TRAIN_DIVERGED` for a loss that is no number, and the signal's reason. */
   async advance(signal?: AbortSignal): Promise<StepReport> {
-    const { accumulate = 1, maxNorm = 1, dropout = 0, averageDecay, sequences, length, seed } = this.#options;
+    const { accumulate = 1, maxNorm = 1, dropout = 0, averageDecay, seed } = this.#options;
     const { model } = this;
-    const tokens = accumulate * sequences * length;
-    const shares: Share[] = [];
+    const batches: Batch[] = [];
     for (let i = 0; i < accumulate; i++) {
       signal?.throwIfAborted();
+      batches.push(await this.#draw(this.step * accumulate + i, this.#sequences, signal));
+    }
+    const targets = batches.reduce((sum, batch) => sum + countTargets(batch), 0);
+    const shares = batches.flatMap((batch, i) => {
       const pass = this.step * accumulate + i;
-      const batch = await drawBatch(this.#data, this.#options, seed, pass, this.#sequences, signal);
       const mask = (share: number): Share['dropout'] =>
         dropout > 0 ? { rate: dropout, seed: seed + DROPOUT_KEY, step: pass * SHARES + share } : undefined;
-      shares.push(...sharesOf(batch, SHARES, 1 / tokens, mask));
-    }
+      return sharesOf(batch, SHARES, 1 / targets, mask);
+    });
     const results = await this.#team.run(shares, signal);
     const nats = results.reduce((sum, result) => sum + result.nats, 0);
     signal?.throwIfAborted();
@@ -131,7 +138,8 @@ export class Trainer {
     }
     this.#shareWeights();
     this.#optimizer.step++;
-    return { step: this.step, nats_per_token: nats / tokens, gradient_norm: norm, rate, tokens };
+    const tokens = batches.reduce((sum, { ids }) => sum + ids.length, 0);
+    return { step: this.step, nats_per_token: nats / targets, gradient_norm: norm, rate, tokens };
   }
 
   /**

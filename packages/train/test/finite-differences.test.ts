@@ -2,7 +2,7 @@ import type { Slot } from '@mamba-ts/tensor';
 import { createReferenceBackend, type ReferenceBackend } from '@mamba-ts/tensor/reference';
 import { describe, expect, test } from 'vitest';
 import { type Batch, Tape, type TrainableModel } from '../src/index.ts';
-import { FIXTURES, testBatch, trainableFixture } from './fixture.ts';
+import { FIXTURES, TIME_INVARIANT, testBatch, timeInvariantModel, trainableFixture } from './fixture.ts';
 
 /** Past a chunk of 32 rows whose states are computed again; two documents in one slot, the last of one token. */
 const LENGTHS = [35, 6, 1] as const;
@@ -28,7 +28,7 @@ interface Case {
 
 async function prepare(name: string): Promise<Case> {
   const backend = createReferenceBackend({ precision: 'f64' });
-  const model = await trainableFixture(name, backend);
+  const model = await (name === TIME_INVARIANT ? timeInvariantModel(backend) : trainableFixture(name, backend));
   const { length, caches, rowLength } = model.definition.state;
   const before = caches.length > 0 ? BEFORE : 0;
   const uniform = random(7);
@@ -92,7 +92,7 @@ async function compare(
 }
 
 describe('gradients in f64 equal central differences within 1e-6, for every parameter and the initial state', () => {
-  test.each(FIXTURES)('%s', async (name) => {
+  test.each([...FIXTURES, TIME_INVARIANT])('%s', async (name) => {
     const c = await prepare(name);
     const { backend, model } = c;
     const tape = new Tape(backend);

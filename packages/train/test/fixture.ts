@@ -4,7 +4,7 @@ import { memoryFolder, memorySource, openModel, openSafetensors } from '@mamba-t
 import { decodeToF32, type Segment, type Slot, type TrainingBackend } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { loadFixture } from '../../../fixtures/load.ts';
-import { type Batch, NO_TARGET, TrainableModel } from '../src/index.ts';
+import { type Batch, initialParameters, NO_TARGET, TrainableModel } from '../src/index.ts';
 
 /** Backends that can train, in f32. */
 export const BACKENDS: Readonly<Record<string, () => Promise<TrainingBackend>>> = {
@@ -41,6 +41,28 @@ export async function trainableFixture(name: string, backend: TrainingBackend): 
   const { config, weights } = await openModel(memoryFolder(name, files));
   const json = config as Record<string, unknown>;
   return TrainableModel.load(await findArchitecture(json), json, weights, backend);
+}
+
+/** The name of a small Mamba-1 without selection, which no fixture of transformers can be. */
+export const TIME_INVARIANT = 'mamba without selection';
+
+/** That model, with values drawn from a seed. */
+export async function timeInvariantModel(backend: TrainingBackend): Promise<TrainableModel> {
+  const config = {
+    model_type: 'mamba',
+    selective: false,
+    vocab_size: 23,
+    hidden_size: 6,
+    num_hidden_layers: 2,
+    state_size: 3,
+    time_step_rank: 2,
+  };
+  const architecture = await findArchitecture(config);
+  const definition = architecture.createModel(architecture.parseConfig(config));
+  const values = initialParameters(definition.parameters, 5);
+  // Delta's own part begins as zeros, where dt_proj has no gradient.
+  for (const [name, each] of values) if (name.endsWith('x_proj.bias')) each.set([0.3, -0.2]);
+  return TrainableModel.create(definition, values, backend);
 }
 
 /** The tensors of a safetensors file of fixtures/, f32 or i32, as numbers. */

@@ -1,9 +1,7 @@
+import { COLOURS, figureStyle, round, spread } from '../drawing.ts';
 import { escapeXml } from '../escape-xml.ts';
 import type { ComparedModel, CompareReport } from './report.ts';
 import { bytesText, countText, timeText } from './words.ts';
-
-/** Okabe & Ito's colours that hold on white and on near-black, told apart by colour-blind people too. */
-const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b58900', '#56a0d3'];
 
 interface Panel {
   readonly title: string;
@@ -28,8 +26,6 @@ const RIGHT = 68;
 const PANEL = (WIDTH - LEFT - RIGHT - 2 * GAP) / 3;
 const BOTTOM = 78;
 
-const round = (x: number): string => x.toFixed(1);
-
 /** Decades of the axis, and within a short axis also 2 and 5 times them. */
 function ticks(low: number, high: number): number[] {
   const steps = Math.log10(high / low) > 2.2 ? [1] : Math.log10(high / low) > 1 ? [1, 3] : [1, 2, 5];
@@ -41,17 +37,6 @@ function ticks(low: number, high: number): number[] {
     }
   }
   return found;
-}
-
-/** Moves labels apart that would overlap, keeping their order. */
-function spread(ys: readonly number[], distance: number, bottom: number): number[] {
-  const order = ys.map((y, i) => ({ y, i })).sort((a, b) => a.y - b.y);
-  for (let k = 1; k < order.length; k++) order[k]!.y = Math.max(order[k]!.y, order[k - 1]!.y + distance);
-  const excess = (order.at(-1)?.y ?? 0) - bottom;
-  if (excess > 0) for (const item of order) item.y -= excess;
-  const out = new Array<number>(ys.length);
-  for (const { y, i } of order) out[i] = y;
-  return out;
 }
 
 /**
@@ -73,14 +58,7 @@ export function compareSvg(report: CompareReport): string {
   const total = TOP + HEIGHT + BOTTOM;
   const hollow = models.some(({ points }) => points.some(({ measured }) => !measured));
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${total}" width="${WIDTH}" height="${total}" role="img" aria-label="Head to head: time to read, time to write on, and memory, by length of the text">
-<style>
-  svg { color-scheme: light dark; background: light-dark(#ffffff, #14161a); font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-  text { fill: light-dark(#1c2128, #e4e7eb); font-size: 13px; }
-  .title { font-size: 15px; font-weight: 600; } .main { font-size: 19px; font-weight: 650; } .name { font-size: 13.5px; }
-  .note, .tick { fill: light-dark(#5b6470, #9aa4b0); font-size: 12px; } .tick { font-variant-numeric: tabular-nums; }
-  .grid { stroke: light-dark(#e3e7ec, #2b3038); stroke-width: 1; } .axis { stroke: light-dark(#9aa4b0, #5b6470); }
-  .hollow { fill: light-dark(#ffffff, #14161a); }
-</style>
+${figureStyle}
 <text x="${LEFT}" y="30" class="main">What longer texts cost</text>
 ${legend.join('\n')}
 ${parts.join('\n')}

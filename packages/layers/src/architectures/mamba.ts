@@ -26,7 +26,10 @@ function rank(json: ConfigJson, field: string, dModel: number): number {
   return json[field] === 'auto' ? auto : size(json, field, auto);
 }
 
-/** transformers configuration_mamba.py and configuration_falcon_mamba.py. */
+/**
+ * transformers configuration_mamba.py and configuration_falcon_mamba.py. `selective: false` is ours: the time-invariant
+ * twin to compare with.
+ */
 function parseHuggingFace(json: ConfigJson): MambaConfig {
   const falcon = json.model_type === 'falcon_mamba';
   const stack = huggingFaceStack(json, true);
@@ -41,6 +44,7 @@ function parseHuggingFace(json: ConfigJson): MambaConfig {
     bias: flag(json, 'use_bias', false),
     convBias: flag(json, 'use_conv_bias', true),
     selectionNormEps: falcon ? positive(json, 'mixer_rms_eps', 1e-6) : null,
+    selective: flag(json, 'selective', true),
   };
 }
 
@@ -59,6 +63,7 @@ function parseOriginal(json: ConfigJson): MambaConfig {
     bias: flag(ssm, 'bias', false),
     convBias: flag(ssm, 'conv_bias', true),
     selectionNormEps: null,
+    selective: true,
   };
 }
 
@@ -79,6 +84,7 @@ function huggingFaceConfig(json: ConfigJson): ConfigJson {
     time_step_rank: c.dtRank,
     use_bias: c.bias,
     use_conv_bias: c.convBias,
+    ...(c.selective ? {} : { selective: false }),
     ...(falcon ? { mixer_rms_eps: c.selectionNormEps } : {}),
   };
 }

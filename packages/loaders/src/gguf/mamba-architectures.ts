@@ -79,6 +79,7 @@ export const mamba: GgufArchitecture = {
   },
   metadata(c) {
     const falcon = c.text('model_type') === 'falcon_mamba';
+    c.only('selective', [undefined, true]);
     if (falcon) c.only('mixer_rms_eps', [1e-6]);
     return {
       ...mambaMetadata(c, c.count('intermediate_size'), c.count('time_step_rank')),

@@ -4,6 +4,7 @@ import { MambaError, type TrainingBackend } from '@mamba-ts/tensor';
 import type { TokenSource } from '../data.ts';
 import { initialParameters } from '../initial.ts';
 import { TrainableModel } from '../model.ts';
+import { stepsFor, TIMED_STEPS } from '../schedule.ts';
 import type { Team } from '../share.ts';
 import { Trainer, type TrainingOptions } from '../trainer.ts';
 import type { LogLine, RunFolder, RunPlan, RunPosition } from './run-folder.ts';
@@ -51,9 +52,6 @@ export interface TrainingResult {
   readonly val_loss: number;
   readonly params: number;
 }
-
-/** Steps by whose time `--minutes` fixes the number of all. */
-const TIMED_STEPS = 20;
 
 /**
  * Runs to its end, from the newest checkpoint where there is one: the same bits as without interruption. Throws what the
@@ -120,9 +118,4 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
     trainer.dispose();
     model.dispose();
   }
-}
-
-/** As many steps of `secondsPerStep` as fit into so many minutes, but no fewer than were timed or the warm-up takes. */
-function stepsFor(minutes: number, secondsPerStep: number, warmup: number): number {
-  return Math.max(TIMED_STEPS, warmup, Math.round((60 * minutes) / secondsPerStep));
 }
