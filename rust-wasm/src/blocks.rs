@@ -29,6 +29,8 @@ pub trait Blocks: Copy {
     const SIGNED: bool = false;
     /// The code of zero, where it is the same for all.
     const MIDDLE: f32 = 0.0;
+    /// Whether [`Scales::minimum`] is there.
+    const MINIMA: bool = false;
     /// Steps that are loaded together.
     const STRIDE: usize = 2;
     /// The half-precision factors of a block, made before its groups.
@@ -266,6 +268,7 @@ impl Blocks for Q4K {
     const INPUTS: usize = 256;
     const SOURCE: usize = 144;
     const BYTES: usize = k::CODES + 4 * 256;
+    const MINIMA: bool = true;
     type Factors = k::Factors;
 
     #[inline(always)]
@@ -296,6 +299,7 @@ impl Blocks for Q5K {
     const INPUTS: usize = 256;
     const SOURCE: usize = 176;
     const BYTES: usize = k::CODES + 5 * 256;
+    const MINIMA: bool = true;
     type Factors = k::Factors;
 
     #[inline(always)]

@@ -11,7 +11,7 @@ mod pool;
 mod recurrences;
 mod transformer;
 
-use crate::blocks::{Blocks, Q4K, Q4_0, Q5K, Q6K, Q8_0};
+use crate::blocks::{Q4K, Q4_0, Q5K, Q6K, Q8_0};
 use crate::format::{Bf16, Format, RaisedF16, F16, F32};
 use crate::pool::split;
 use crate::scalar::conv::{load_history, store_history};
@@ -89,33 +89,28 @@ pub unsafe extern "C" fn linear(
     inputs: usize,
     outputs: usize,
 ) {
+    let shape = Shape { x_stride, y_stride, tokens, inputs, outputs };
+    match dtype {
+        0 => float_linear::<F32>(x, w, bias, y, &shape),
+        1 => float_linear::<F16>(x, w, bias, y, &shape),
+        2 => float_linear::<Bf16>(x, w, bias, y, &shape),
+        3 => float_linear::<RaisedF16>(x, w, bias, y, &shape),
+        4 => quantised::linear::<Q8_0>(x, w, bias, y, &shape),
+        5 => quantised::linear::<Q4_0>(x, w, bias, y, &shape),
+        6 => quantised::linear::<Q4K>(x, w, bias, y, &shape),
+        7 => quantised::linear::<Q5K>(x, w, bias, y, &shape),
+        _ => quantised::linear::<Q6K>(x, w, bias, y, &shape),
+    }
+}
+
+unsafe fn float_linear<F: Format>(x: *const f32, w: *const u8, bias: *const f32, y: *mut f32, s: &Shape) {
     // Threads take whole panels of outputs.
-    split(outputs.div_ceil(PANEL), PANEL * tokens * inputs, |_, from, to| {
+    split(s.outputs.div_ceil(PANEL), PANEL * s.tokens * s.inputs, |_, from, to| {
         let o = from * PANEL;
-        let bias = if bias.is_null() { bias } else { bias.add(o) };
-        let shape = Shape { x_stride, y_stride, tokens, inputs, outputs: (to * PANEL).min(outputs) - o };
-        match dtype {
-            0 => float_rows::<F32>(x, w, bias, y, &shape, o),
-            1 => float_rows::<F16>(x, w, bias, y, &shape, o),
-            2 => float_rows::<Bf16>(x, w, bias, y, &shape, o),
-            3 => float_rows::<RaisedF16>(x, w, bias, y, &shape, o),
-            4 => quantised_rows::<Q8_0>(x, w, bias, y, &shape, o),
-            5 => quantised_rows::<Q4_0>(x, w, bias, y, &shape, o),
-            6 => quantised_rows::<Q4K>(x, w, bias, y, &shape, o),
-            7 => quantised_rows::<Q5K>(x, w, bias, y, &shape, o),
-            _ => quantised_rows::<Q6K>(x, w, bias, y, &shape, o),
-        }
+        let (w, bias) = ((w as *const F::Bits).add(o * s.inputs), if bias.is_null() { bias } else { bias.add(o) });
+        let outputs = (to * PANEL).min(s.outputs) - o;
+        simd128::linear::linear::<F>(x, s.x_stride, w, bias, y.add(o), s.y_stride, s.tokens, s.inputs, outputs)
     })
-}
-
-/// Outputs from `o` on, as many as `s` says.
-unsafe fn float_rows<F: Format>(x: *const f32, w: *const u8, bias: *const f32, y: *mut f32, s: &Shape, o: usize) {
-    let w = (w as *const F::Bits).add(o * s.inputs);
-    simd128::linear::linear::<F>(x, s.x_stride, w, bias, y.add(o), s.y_stride, s.tokens, s.inputs, s.outputs)
-}
-
-unsafe fn quantised_rows<B: Blocks>(x: *const f32, w: *const u8, bias: *const f32, y: *mut f32, s: &Shape, o: usize) {
-    quantised::linear::<B>(x, w.add(quantised::block_at::<B>(o, 0, s.inputs)), bias, y.add(o), s)
 }
 
 #[no_mangle]

@@ -2,9 +2,9 @@
 //!
 //! The relaxed dot product multiplies a signed byte by one of 7 bits, and an activation q goes as two of them. Where the
 //! weights have 7 bits, q = 256 high + low, signed bytes, and the sum is 256 H + L. Where the weights are the signed bytes,
-//! q + 8192 = 128 high + low, and the sum is 128 H + L - 8192 S, where S sums the weights alone. Two or three dot
-//! products for 16 weights are fewer instructions than any way to widen weights to f32 takes. Without relaxed SIMD both
-//! go as i16. `SIGNED` is whether the weights are signed bytes.
+//! q + 8192 = 128 high + low, and the sum is 128 H + L - 8192 S, where S sums the weights alone (once for a block of
+//! tokens). Two or three dot products for 16 weights are fewer instructions than any way to widen weights to f32 takes.
+//! Without relaxed SIMD both go as i16. `SIGNED` is whether the weights are signed bytes.
 
 // Methods, not operators, as in `lanes`.
 #![allow(clippy::should_implement_trait)]
@@ -30,6 +30,12 @@ mod imp {
         #[inline(always)]
         pub unsafe fn load(p: *const u8) -> Self {
             Self(v128_load(p as *const v128))
+        }
+        /// # Safety
+        /// `p` points to 16 writable bytes.
+        #[inline(always)]
+        pub unsafe fn store(self, p: *mut u8) {
+            v128_store(p as *mut v128, self.0)
         }
         /// # Safety
         /// `p` points to 8 readable bytes.
@@ -160,6 +166,34 @@ mod imp {
             let a = i32x4_add(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
             i32x4_extract_lane::<0>(a) + i32x4_extract_lane::<1>(a)
         }
+        /// Adds the weights of 4 outputs, where [`Sum::offset`] needs them.
+        #[cfg(target_feature = "relaxed-simd")]
+        #[inline(always)]
+        pub fn add_weights(self, w: I8x16, ones: I8x16) -> Self {
+            Self(i32x4_relaxed_dot_i8x16_i7x16_add(w.0, ones.0, self.0))
+        }
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        #[inline(always)]
+        pub fn add_weights(self, _: I8x16, _: I8x16) -> Self {
+            self
+        }
+        /// What dot products of signed weights with this sum are off by, with the sign that makes them right.
+        #[inline(always)]
+        pub fn offset(self) -> Self {
+            Self(i32x4_neg(i32x4_shl(self.0, 13)))
+        }
+        /// # Safety
+        /// `p` points to 4 readable i32.
+        #[inline(always)]
+        pub unsafe fn load(p: *const i32) -> Self {
+            Self(v128_load(p as *const v128))
+        }
+        /// # Safety
+        /// `p` points to 4 writable i32.
+        #[inline(always)]
+        pub unsafe fn store(self, p: *mut i32) {
+            v128_store(p as *mut v128, self.0)
+        }
     }
 
     /// The running dot products of 4 outputs.
@@ -167,49 +201,41 @@ mod imp {
     pub struct Dots {
         a: v128,
         b: v128,
-        #[cfg(target_feature = "relaxed-simd")]
-        weights: v128,
     }
 
     impl Dots {
+        /// From nothing, or from an [`Sum::offset`] on.
         #[inline(always)]
-        pub fn zero() -> Self {
-            let zero = i32x4_splat(0);
-            Self {
-                a: zero,
-                b: zero,
-                #[cfg(target_feature = "relaxed-simd")]
-                weights: zero,
-            }
+        pub fn from(offset: Sum) -> Self {
+            Self { a: i32x4_splat(0), b: offset.0 }
+        }
+        /// Puts an offset in afterwards.
+        #[inline(always)]
+        pub fn plus(self, offset: Sum) -> Self {
+            Self { b: i32x4_add(self.b, offset.0), ..self }
         }
         #[cfg(target_feature = "relaxed-simd")]
         #[inline(always)]
-        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four, ones: I8x16) -> Self {
-            if !SIGNED {
+        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four) -> Self {
+            if SIGNED {
                 return Self {
-                    a: i32x4_relaxed_dot_i8x16_i7x16_add(x.high, w.0, self.a),
-                    b: i32x4_relaxed_dot_i8x16_i7x16_add(x.low, w.0, self.b),
-                    ..self
+                    a: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, x.high, self.a),
+                    b: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, x.low, self.b),
                 };
             }
             Self {
-                a: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, x.high, self.a),
-                b: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, x.low, self.b),
-                weights: i32x4_relaxed_dot_i8x16_i7x16_add(w.0, ones.0, self.weights),
+                a: i32x4_relaxed_dot_i8x16_i7x16_add(x.high, w.0, self.a),
+                b: i32x4_relaxed_dot_i8x16_i7x16_add(x.low, w.0, self.b),
             }
         }
         #[cfg(target_feature = "relaxed-simd")]
         #[inline(always)]
         pub fn finish<const SIGNED: bool>(self) -> F32x4 {
-            if !SIGNED {
-                return F32x4(f32x4_convert_i32x4(i32x4_add(i32x4_shl(self.a, 8), self.b)));
-            }
-            let sum = i32x4_add(i32x4_shl(self.a, 7), self.b);
-            F32x4(f32x4_convert_i32x4(i32x4_sub(sum, i32x4_shl(self.weights, 13))))
+            F32x4(f32x4_convert_i32x4(i32x4_add(i32x4_shl(self.a, if SIGNED { 7 } else { 8 }), self.b)))
         }
         #[cfg(not(target_feature = "relaxed-simd"))]
         #[inline(always)]
-        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four, _: I8x16) -> Self {
+        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four) -> Self {
             Self {
                 a: i32x4_add(self.a, i32x4_dot_i16x8(i16x8_extend_low_i8x16(w.0), x.all)),
                 b: i32x4_add(self.b, i32x4_dot_i16x8(i16x8_extend_high_i8x16(w.0), x.all)),
@@ -236,6 +262,11 @@ mod imp {
         /// `p` points to 16 readable bytes.
         pub unsafe fn load(p: *const u8) -> Self {
             Self((p as *const [u8; 16]).read())
+        }
+        /// # Safety
+        /// `p` points to 16 writable bytes.
+        pub unsafe fn store(self, p: *mut u8) {
+            (p as *mut [u8; 16]).write(self.0)
         }
         /// # Safety
         /// `p` points to 8 readable bytes.
@@ -303,16 +334,35 @@ mod imp {
         pub fn total(self) -> i32 {
             self.0.iter().sum()
         }
+        pub fn add_weights(self, _: I8x16, _: I8x16) -> Self {
+            self
+        }
+        pub fn offset(self) -> Self {
+            self
+        }
+        /// # Safety
+        /// `p` points to 4 readable i32.
+        pub unsafe fn load(p: *const i32) -> Self {
+            Self((p as *const [i32; 4]).read_unaligned())
+        }
+        /// # Safety
+        /// `p` points to 4 writable i32.
+        pub unsafe fn store(self, p: *mut i32) {
+            (p as *mut [i32; 4]).write_unaligned(self.0)
+        }
     }
 
     #[derive(Clone, Copy)]
     pub struct Dots([i32; 4]);
 
     impl Dots {
-        pub fn zero() -> Self {
-            Self([0; 4])
+        pub fn from(offset: Sum) -> Self {
+            Self(offset.0)
         }
-        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four, _: I8x16) -> Self {
+        pub fn plus(self, offset: Sum) -> Self {
+            Self(core::array::from_fn(|o| self.0[o] + offset.0[o]))
+        }
+        pub fn add<const SIGNED: bool>(self, w: I8x16, x: Four) -> Self {
             let dot = |o: usize| (0..4).map(|i| w.0[4 * o + i] as i8 as i32 * x.0[i] as i32).sum::<i32>();
             Self(core::array::from_fn(|o| self.0[o] + dot(o)))
         }

@@ -1,6 +1,6 @@
 //! What this machine can do in WebAssembly on one thread: the denominators of the benchmarks.
 
-use crate::integers::{Dots, Four, I8x16};
+use crate::integers::{Dots, Four, I8x16, Sum};
 use crate::lanes::F32x4;
 
 const ACCUMULATORS: usize = 12;
@@ -44,10 +44,10 @@ pub unsafe fn multiply_add(rounds: usize, p: *const f32) -> f32 {
 /// `p` points to 16 readable bytes.
 pub unsafe fn dot(rounds: usize, p: *const u8) -> f32 {
     let (w, x) = (I8x16::load(p), Four::load(p));
-    let mut a = [Dots::zero(); 6];
+    let mut a = [Dots::from(Sum::zero()); 6];
     for _ in 0..rounds {
         for value in a.iter_mut() {
-            *value = value.add::<false>(w, x, w);
+            *value = value.add::<false>(w, x);
         }
     }
     a.iter().fold(0.0, |total, value| total + value.finish::<false>().sum())

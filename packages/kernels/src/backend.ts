@@ -25,9 +25,8 @@ import { addressOf, createWeight, freeWeight, ownWeight, readWeight, transposedT
 const MAX_TAPS = 16;
 
 const ARITHMETIC: Readonly<Record<WasmBuild, string>> = {
-  simd: 'WebAssembly simd128, f32; one token times quantised weights: integers, activations of 14 bits',
-  relaxed:
-    'WebAssembly simd128 and relaxed-simd, f32; one token times quantised weights: integers, activations of 14 bits',
+  simd: 'WebAssembly simd128, f32; quantised weights: integers, activations of 14 bits',
+  relaxed: 'WebAssembly simd128 and relaxed-simd, f32; quantised weights: integers, activations of 14 bits',
 };
 
 /** A backend on WebAssembly SIMD, with a memory of its own. */

@@ -5,6 +5,7 @@ pub mod backward;
 pub mod chunk;
 pub mod conv;
 pub mod elementwise;
+pub mod integer_product;
 pub mod linear;
 pub mod mamba3;
 pub mod math;
