@@ -224,6 +224,7 @@ pub extern "C" fn scan_scratch_len(states: usize) -> usize {
     simd128::scan::scratch_len(states)
 }
 
+/// Skips updates below `below`, none where it is 0, and gives how many.
 #[no_mangle]
 pub unsafe extern "C" fn selective_scan(
     u: *const f32,
@@ -246,7 +247,8 @@ pub unsafe extern "C" fn selective_scan(
     channels: usize,
     states: usize,
     scratch: *mut f32,
-) {
+    below: f32,
+) -> u32 {
     let scan = Scan {
         u,
         u_stride,
@@ -268,7 +270,7 @@ pub unsafe extern "C" fn selective_scan(
         channels,
         states,
     };
-    simd128::scan::selective_scan(&scan, scratch)
+    simd128::scan::selective_scan(&scan, below, scratch)
 }
 
 #[no_mangle]

@@ -113,7 +113,7 @@ mod imp {
         pub fn larger_magnitude(self, b: Self) -> Self {
             Self(i32x4_max(f32x4_abs(self.0), f32x4_abs(b.0)))
         }
-        /// The largest lane; lanes are not negative.
+        /// The largest lane, NaN above all; lanes are not negative.
         #[inline(always)]
         pub fn largest(self) -> f32 {
             let a = i32x4_max(self.0, i32x4_shuffle::<2, 3, 0, 1>(self.0, self.0));
@@ -276,7 +276,7 @@ mod imp {
             self.zip(b, |a, b| f32::from_bits(a.abs().to_bits().max(b.abs().to_bits())))
         }
         pub fn largest(self) -> f32 {
-            self.0.into_iter().fold(0.0, f32::max)
+            f32::from_bits(self.0.map(f32::to_bits).into_iter().fold(0, u32::max))
         }
         pub fn all_lt(self, b: Self) -> bool {
             (0..4).all(|i| self.0[i] < b.0[i])

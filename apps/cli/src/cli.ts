@@ -28,6 +28,11 @@ const threads = (): Option =>
   new Option('--threads <n>', 'threads of the kernels (default: as many as the machine has cores)').argParser(
     integer(1),
   );
+const skipBelow = (): Option =>
+  new Option(
+    '--skip-below <eps>',
+    'leave out updates of the state that are smaller, such as 1e-3: an approximation (Mamba-1 and 2)',
+  ).argParser(positive);
 const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
 
 /** The options that say which model writes, and how. */
@@ -53,6 +58,7 @@ writing(program.command('run'), [])
   .argument('[prompt]', 'how the text begins; read from stdin where none is given and stdin is not a terminal')
   .addOption(backend())
   .addOption(threads())
+  .addOption(skipBelow())
   .addOption(json())
   .action(async (prompt, options) => (await import('./commands/run.ts')).run(prompt, options));
 
@@ -79,6 +85,7 @@ program
   .option('--logits <file>', 'write f32 logits [tokens, vocab_size] as safetensors')
   .addOption(backend())
   .addOption(threads())
+  .addOption(skipBelow())
   .addOption(json())
   .action(async (options) => (await import('./commands/score.ts')).score(options));
 
@@ -124,12 +131,16 @@ program
   .option('--html <file>', 'with --suite: draw it')
   .addOption(backend())
   .addOption(threads())
+  .addOption(skipBelow())
   .addOption(json())
   .action(async (options) => {
     const wrong = options.suite
-      ? ['random', 'threads'].find((name) => options[name] !== undefined)
+      ? ['random', 'threads', 'skipBelow'].find((name) => options[name] !== undefined)
       : ['against', 'html'].find((name) => options[name] !== undefined);
-    if (wrong) throw new UsageError(`--${wrong} ${options.suite ? 'does not go with' : 'needs'} --suite`);
+    if (wrong)
+      throw new UsageError(
+        `--${wrong === 'skipBelow' ? 'skip-below' : wrong} ${options.suite ? 'does not go with' : 'needs'} --suite`,
+      );
     if (options.suite) await (await import('./commands/bench-suite.ts')).benchSuite(options);
     else await (await import('./commands/bench.ts')).bench(options);
   });

@@ -41,6 +41,7 @@ export interface ModelOptions {
   readonly model?: string;
   readonly backend: BackendName;
   readonly threads?: number | undefined;
+  readonly skipBelow?: number | undefined;
 }
 
 /** Loads with a progress bar, in this thread: a command has nothing else to do meanwhile, and starts sooner so. */
@@ -55,6 +56,7 @@ export async function loadOpened(opened: OpenedModel, options: ModelOptions, sig
     const model = await loadLocalModel(opened, {
       backend: options.backend,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.skipBelow === undefined ? {} : { skipBelow: options.skipBelow }),
       signal,
       onProgress: ({ done, total }) => bar.update(done, total),
     });
@@ -82,6 +84,7 @@ export interface BareModelOptions extends ModelOptions {
 
 /** A model without its tokenizer on a backend of its own, which the caller disposes of: for measuring. */
 export async function loadBare(options: BareModelOptions, signal: AbortSignal): Promise<LoadedLanguageModel> {
+  const loading = { signal, skipBelow: options.skipBelow };
   const backend = await createBackend(options.backend, options.threads);
   tellThreads(backend.describe(), options);
   try {
@@ -91,11 +94,11 @@ export async function loadBare(options: BareModelOptions, signal: AbortSignal): 
       const config = published.max_position_embeddings ? { ...published, max_position_embeddings: 2 ** 24 } : published;
       const tree = architecture.createModel(architecture.parseConfig(config)).parameters;
       const weights = audible(randomWeights(tree, options.dtype, 1));
-      return await loadLanguageModel(architecture, config, weights, backend, { signal });
+      return await loadLanguageModel(architecture, config, weights, backend, loading);
     }
     const opened = await openSource(options.model, signal);
     const architecture = await findArchitecture(opened.config);
-    return await loadLanguageModel(architecture, opened.config as ConfigJson, opened.weights, backend, { signal });
+    return await loadLanguageModel(architecture, opened.config as ConfigJson, opened.weights, backend, loading);
   } catch (error) {
     backend.dispose();
     throw error;

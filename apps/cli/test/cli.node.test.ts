@@ -111,6 +111,43 @@ describe('mamba score', () => {
     const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0))));
     expect(header.logits).toMatchObject({ dtype: 'F32', shape: [(ids as number[]).length, 1024] });
   });
+
+  test('with --skip-below, tells what was skipped beside the exact result', async () => {
+    const text = join(folder, 'text.txt');
+    const exact = await json(['score', '--text', text]);
+    const { skip, ...rest } = await json(['score', '--text', text, '--skip-below', '0.1']);
+    const { skipped, change_nats_per_token: change, ...told } = skip as Record<string, number>;
+    expect(skipped).toBeGreaterThan(0.01);
+    expect(skipped).toBeLessThan(1);
+    expect(told).toEqual({
+      below: 0.1,
+      seconds: expect.any(Number),
+      exact: { nats_per_token: exact.nats_per_token, seconds: expect.any(Number) },
+    });
+    expect(change).toBe((rest.nats_per_token as number) - (exact.nats_per_token as number));
+    expect(change).not.toBe(0);
+  });
+});
+
+describe('--skip-below', () => {
+  test('tells the share in run and in bench', async () => {
+    const ran = await json(['run', 'ROMEO:', '--max-tokens', '4', '--temperature', '0', '--skip-below', '0.1']);
+    expect(ran.skipped).toBeGreaterThan(0);
+    const sizes = ['--prompt-tokens', '16', '--gen-tokens', '4', '--repeat', '1', '--threads', '1'];
+    const { skip_below, skipped } = await json(['bench', ...sizes, '--skip-below', '0.1']);
+    expect(skip_below).toBe(0.1);
+    expect(skipped).toBeGreaterThan(0);
+  });
+
+  test('is refused where it means nothing', async () => {
+    const none = await mamba(['run', 'x', '--skip-below', '0']);
+    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('expected a number above 0') });
+    const suite = await mamba(['bench', '--suite', '--skip-below', '0.1']);
+    expect(suite).toMatchObject({ code: 2, stderr: expect.stringContaining('--skip-below does not go with --suite') });
+    const model = ['--random', 'mamba3-siso-187m', '--repeat', '1'];
+    const mamba3 = await mamba(['bench', ...model, '--skip-below', '0.1']);
+    expect(mamba3).toMatchObject({ code: 1, stderr: expect.stringContaining('mamba3 has no updates') });
+  });
 });
 
 /** One tensor of a safetensors file. */

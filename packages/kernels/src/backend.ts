@@ -17,7 +17,7 @@ import {
 } from '@mamba-ts/tensor';
 import type { Opened, WasmBuild } from './build.ts';
 import { WasmMemory } from './memory.ts';
-import { recurrences } from './recurrences.ts';
+import { recurrences, tally } from './recurrences.ts';
 import { transformerOps } from './transformer-ops.ts';
 import { addressOf, createWeight, freeWeight, ownWeight, readWeight, transposedTaps } from './weights.ts';
 
@@ -139,10 +139,10 @@ export function createBackend(
       return y;
     },
 
-    selectiveScan(u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, state, segments) {
+    selectiveScan(u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, state, segments, skipping) {
       const op = 'selectiveScan';
       const kernels = memory.kernels(op);
-      checkSelectiveScan(u, delta, A, B, C, D, z, deltaBias, state, segments);
+      checkSelectiveScan(u, delta, A, B, C, D, z, deltaBias, state, segments, skipping);
       const [tokens, channels] = u.shape;
       const count = A.shape[1]!;
       const inputs = {
@@ -160,7 +160,7 @@ export function createBackend(
         const at = states[i]!;
         if (reset) memory.floats().fill(0, at / 4, at / 4 + channels * count);
         if (length === 0) continue;
-        kernels.selective_scan(
+        const skipped = kernels.selective_scan(
           inputs.u + 4 * start * u.rowStride,
           u.rowStride,
           inputs.delta + 4 * start * delta.rowStride,
@@ -181,7 +181,9 @@ export function createBackend(
           channels,
           count,
           work,
+          skipping?.below ?? 0,
         );
+        tally(skipping, length * channels, skipped);
       }
       return y;
     },

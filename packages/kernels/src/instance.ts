@@ -61,6 +61,7 @@ export interface Kernels extends TrainingKernels {
   ): void;
   transpose(from: number, to: number, rows: number, columns: number): void;
   scan_scratch_len(states: number): number;
+  /** Skips updates below `below`, none where it is 0, and gives how many; `ssd` likewise. */
   selective_scan(
     u: number,
     uStride: number,
@@ -82,7 +83,8 @@ export interface Kernels extends TrainingKernels {
     channels: number,
     states: number,
     scratch: number,
-  ): void;
+    below: number,
+  ): number;
   ssd_scratch_len(width: number, states: number): number;
   ssd(
     x: number,
@@ -107,7 +109,8 @@ export interface Kernels extends TrainingKernels {
     states: number,
     groups: number,
     scratch: number,
-  ): void;
+    below: number,
+  ): number;
   mamba3_scratch_len(width: number, states: number, rank: number, angles: number): number;
   mamba3_scan(
     x: number,

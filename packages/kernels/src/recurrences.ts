@@ -1,4 +1,11 @@
-import { checkMamba3Scan, checkMimoGate, checkSsd, elementCount, type Ops } from '@mamba-ts/tensor';
+import {
+  checkMamba3Scan,
+  checkMimoGate,
+  checkSsd,
+  elementCount,
+  type Ops,
+  type UpdateSkipping,
+} from '@mamba-ts/tensor';
 import type { WasmMemory } from './memory.ts';
 import { addressOf } from './weights.ts';
 
@@ -6,13 +13,20 @@ type N = number;
 /** Seven addresses, each with its stride. */
 type FourteenNumbers = [N, N, N, N, N, N, N, N, N, N, N, N, N, N];
 
+/** Adds what a call did to the counts. */
+export function tally(skipping: UpdateSkipping | undefined, updates: number, skipped: number): void {
+  if (!skipping) return;
+  skipping.updates += updates;
+  skipping.skipped += skipped;
+}
+
 /** The ops of Mamba-2 and Mamba-3 on `memory`. */
 export function recurrences(memory: WasmMemory): Pick<Ops, 'ssd' | 'mamba3Scan' | 'mimoGate'> {
   return {
-    ssd(x, dt, A, B, C, D, dtBias, [low, high], state, segments) {
+    ssd(x, dt, A, B, C, D, dtBias, [low, high], state, segments, skipping) {
       const op = 'ssd';
       const kernels = memory.kernels(op);
-      checkSsd(x, dt, A, B, C, D, dtBias, [low, high], state, segments);
+      checkSsd(x, dt, A, B, C, D, dtBias, [low, high], state, segments, skipping);
       const [heads, width, count] = state.shape as [number, number, number];
       const inputs = {
         x: memory.address(op, 'x', x),
@@ -29,7 +43,7 @@ export function recurrences(memory: WasmMemory): Pick<Ops, 'ssd' | 'mamba3Scan' 
         const at = states[i]!;
         if (reset) memory.floats().fill(0, at / 4, at / 4 + channels * count);
         if (length === 0) continue;
-        kernels.ssd(
+        const skipped = kernels.ssd(
           inputs.x + 4 * start * x.rowStride,
           x.rowStride,
           inputs.dt + 4 * start * dt.rowStride,
@@ -52,7 +66,9 @@ export function recurrences(memory: WasmMemory): Pick<Ops, 'ssd' | 'mamba3Scan' 
           count,
           B.shape[1] / count,
           work,
+          skipping?.below ?? 0,
         );
+        tally(skipping, length * heads, skipped);
       }
       return y;
     },

@@ -27,6 +27,7 @@ async function bits(options: WasmOptions, tokens: number): Promise<Uint32Array[]
   const cache = { name: 'cache', heads, width, offset: 0 };
   const slot: Slot = b.createSlot(channels * (3 + 2 * states), [cache]);
   b.reserveRows(slot, tokens + 1);
+  const skipping = { below: 0.5, updates: 0, skipped: 0 };
   const out: Uint32Array[] = [];
   const keep = async (x: Parameters<typeof b.read>[0]): Promise<void> => {
     out.push(new Uint32Array((await b.read(x)).buffer));
@@ -44,14 +45,19 @@ async function bits(options: WasmOptions, tokens: number): Promise<Uint32Array[]
     await keep(b.causalConv1d(x, taps, null, 'silu', { name: 'conv', shape: [channels, 3], offset: 0 }, segments));
     const h = { name: 'h', shape: [channels, states], offset: 3 * channels };
     await keep(b.selectiveScan(x, x, A, few(states), few(states), skip, x, skip, true, h, segments));
+    await keep(b.selectiveScan(x, x, A, few(states), few(states), skip, x, skip, true, h, segments, skipping));
     const s = { name: 's', shape: [heads, width, states], offset: channels * (3 + states) };
     const bounds: [number, number] = [0, Number.POSITIVE_INFINITY];
-    await keep(b.ssd(x, few(heads), decay, few(states), few(states), headBias, headBias, bounds, s, segments));
+    const rest = [headBias, headBias, bounds, s, segments] as const;
+    await keep(b.ssd(x, few(heads), decay, few(states), few(states), ...rest));
+    await keep(b.ssd(x, few(heads), decay, few(states), few(states), ...rest, skipping));
     const rows = b.upload(values(length * channels, 10 + position), [length * heads, width]);
     await keep(b.attention(rows, rows, rows, 0.3, cache, segments));
     b.endStep();
   }
   out.push(new Uint32Array((await b.readSlot(slot, tokens + 1)).buffer));
+  expect(skipping.skipped).toBeGreaterThan(0);
+  out.push(Uint32Array.from({ length: 11 }, (_, i) => skipping.skipped + i));
   b.dispose();
   return out;
 }

@@ -31,6 +31,8 @@ export interface Architecture<Config = unknown> {
    * layout does not have the architecture. Throws `CONFIG`, also for what that layout cannot say.
    */
   huggingFaceConfig?(json: ConfigJson): ConfigJson;
+  /** Whether its recurrence is `selectiveScan` or `ssd`, whose smallest updates can be skipped. */
+  readonly skipsUpdates?: boolean;
   /** Parameters, state and the function from ids to hidden states, for one configuration. */
   createModel(config: Config): ModelDefinition;
   /** Published sizes as config.json objects, for benchmarks with random weights. */

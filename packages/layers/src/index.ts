@@ -3,7 +3,13 @@ export { type AttentionConfig, fusedAttention, groupedAttention } from './attent
 export { crc32 } from './crc32.ts';
 export { findArchitecture, findPreset, supportedModelTypes } from './find-architecture.ts';
 export { gatedMlp } from './gated-mlp.ts';
-export { LoadedLanguageModel, loadLanguageModel, type ModelSummary, type Observed } from './language-model.ts';
+export {
+  LoadedLanguageModel,
+  type LoadModelOptions,
+  loadLanguageModel,
+  type ModelSummary,
+  type Observed,
+} from './language-model.ts';
 export {
   type MambaMixerConfig,
   type MambaMixerParameters,

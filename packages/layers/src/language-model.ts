@@ -1,7 +1,17 @@
-import { type Backend, MambaError, type Segment, type Slot, type Weight, type WeightSource } from '@mamba-ts/tensor';
+import {
+  type Backend,
+  MambaError,
+  type Ops,
+  type Segment,
+  type Slot,
+  type UpdateSkipping,
+  type Weight,
+  type WeightSource,
+} from '@mamba-ts/tensor';
 import type { Architecture, ConfigJson, ModelDefinition, Observe } from './architecture.ts';
 import type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
 import { type LoadOptions, loadParameters } from './parameters.ts';
+import { skippingOps, startSkipping } from './skipping.ts';
 import { decodeState, encodeState, type StateOwner } from './state-file.ts';
 
 /** Tokens per pass: enough to reuse each weight tile many times, few enough that activations stay in the cache. */
@@ -98,9 +108,12 @@ export interface Observed {
 /** A model definition with its weights on a backend. */
 export class LoadedLanguageModel implements LanguageModel {
   readonly backend: Backend;
+  /** Which updates of the state are skipped, and how many there were; null where none are. */
+  readonly skipping: UpdateSkipping | null;
   readonly stateOwner: StateOwner;
   readonly maxChunk: number = MAX_CHUNK;
   readonly #definition: ModelDefinition;
+  readonly #ops: Ops;
   readonly #tree: never;
   readonly #weights: readonly Weight[];
   #disposed = false;
@@ -109,8 +122,11 @@ export class LoadedLanguageModel implements LanguageModel {
     definition: ModelDefinition,
     loaded: { weights: unknown; all: readonly Weight[]; fingerprint: string },
     backend: Backend,
+    skipping: UpdateSkipping | null = null,
   ) {
     this.backend = backend;
+    this.skipping = skipping;
+    this.#ops = skipping ? skippingOps(backend, skipping) : backend;
     this.#definition = definition;
     this.#tree = loaded.weights as never;
     this.#weights = loaded.all;
@@ -235,7 +251,7 @@ export class LoadedLanguageModel implements LanguageModel {
     }
     let values: Promise<Float32Array>;
     try {
-      const hidden = this.#definition.hidden(this.backend, this.#tree, ids, segments, observe); // [T, dModel]
+      const hidden = this.#definition.hidden(this.#ops, this.#tree, ids, segments, observe); // [T, dModel]
       const head = this.#definition.head(this.#tree);
       values =
         rows.length === 0
@@ -324,18 +340,29 @@ function unpack(values: Float32Array, sequences: readonly Sequence[], vocabSize:
   });
 }
 
+/** How to load a model. */
+export interface LoadModelOptions extends LoadOptions {
+  /**
+   * Skip updates of the state that change it by less: see `selectiveScan` and `ssd` of `@mamba-ts/tensor`. None unless
+   * given. Throws `INVALID_OPTION` for what is no number above 0, `SKIP_MODEL` for other models than Mamba-1 and 2.
+   */
+  readonly skipBelow?: number | undefined;
+}
+
 /** Loads the weights of `json`'s model from `source` onto `backend`. */
 export async function loadLanguageModel(
   architecture: Architecture,
   json: ConfigJson,
   source: WeightSource,
   backend: Backend,
-  options: LoadOptions = {},
+  options: LoadModelOptions = {},
 ): Promise<LoadedLanguageModel> {
+  const { skipBelow, ...loading } = options;
+  const skipping = skipBelow === undefined ? null : startSkipping(architecture, skipBelow);
   const definition = architecture.createModel(architecture.parseConfig(json));
   const renamed: WeightSource = renameEntries(source, architecture.canonicalName);
-  const loaded = await loadParameters(definition.parameters, renamed, backend, options);
-  return new LoadedLanguageModel(definition, loaded, backend);
+  const loaded = await loadParameters(definition.parameters, renamed, backend, loading);
+  return new LoadedLanguageModel(definition, loaded, backend, skipping);
 }
 
 function renameEntries(source: WeightSource, rename: (name: string) => string): WeightSource {

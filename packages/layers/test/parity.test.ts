@@ -9,6 +9,8 @@ const backends: Readonly<Record<string, () => Promise<Backend>>> = {
   reference: async () => createReferenceBackend(),
   'wasm-simd': () => createWasmBackend({ build: 'simd' }),
   'wasm-relaxed': () => createWasmBackend({ build: 'relaxed' }),
+  'wasm-simd on 2 threads': () => createWasmBackend({ build: 'simd', threads: 2, grain: 1 }),
+  'wasm-relaxed on 2 threads': () => createWasmBackend({ build: 'relaxed', threads: 2, grain: 1 }),
 };
 
 /** One field of a state by name, without the columns that only the oracle keeps. */

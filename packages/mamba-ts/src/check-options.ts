@@ -18,6 +18,7 @@ export function checkNames(options: object, known: Readonly<Record<string, true>
 const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   backend: true,
   threads: true,
+  skipBelow: true,
   worker: true,
   signal: true,
   onProgress: true,

@@ -75,8 +75,10 @@ export class LocalModel implements MambaModel {
         ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
       },
     );
+    const skipped = this.#skipped();
     const { text, ids: generated, stopReason, prefillTokens, prefillMs, decodeTokens, decodeMs } = yield* pieces;
-    return { text, ids: generated, stopReason, seed, prefillTokens, prefillMs, decodeTokens, decodeMs };
+    const result = { text, ids: generated, stopReason, seed, prefillTokens, prefillMs, decodeTokens, decodeMs };
+    return { ...result, ...skipped() };
   }
 
   async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerationResult> {
@@ -86,11 +88,20 @@ export class LocalModel implements MambaModel {
   async score(text: string | readonly number[], options: ScoreOptions = {}): Promise<ScoreResult> {
     const { onProgress, ...rest } = options;
     const ids = typeof text === 'string' ? this.tokenizer.encode(text) : text;
+    const skipped = this.#skipped();
     const { tokens, scored, nats } = await score(this.languageModel, ids, {
       ...rest,
       ...(onProgress ? { onProgress: (progress) => onProgress({ phase: 'prompt', ...progress }) } : {}),
     });
-    return { tokens, scored, nats };
+    return { tokens, scored, nats, ...skipped() };
+  }
+
+  /** Begins to count; what is called in the end gives the share since then, where updates are skipped. */
+  #skipped(): () => { skipped?: number } {
+    const { skipping } = this.languageModel;
+    if (!skipping) return () => ({});
+    const { updates, skipped } = skipping;
+    return () => ({ skipped: (skipping.skipped - skipped) / Math.max(1, skipping.updates - updates) });
   }
 
   async createSession(options: SessionOptions = {}): Promise<Session> {
@@ -181,6 +192,7 @@ export async function loadLocalModel(opened: OpenedModel, options: LoadOptions =
   try {
     const model = await loadLanguageModel(architecture, withEndTokens(opened), opened.weights, backend, {
       signal,
+      skipBelow: options.skipBelow,
       onProgress: onProgress && ((done, total) => onProgress({ phase: 'weights', done, total })),
     });
     const tokenizer = tokenizerOf(opened);

@@ -121,11 +121,12 @@ class RemoteModel implements MambaModel {
 
 /** Loads a checkpoint in `worker`, which knows what `source` means; where that fails the worker is ended. */
 export async function loadRemoteModel(worker: ModelWorker, source: unknown, options: LoadOptions): Promise<MambaModel> {
-  const { onProgress, signal, backend } = options;
+  // The rest crosses to the worker: plain values, all of them.
+  const { onProgress, signal, worker: _, ...plain } = options;
   try {
     const info = await worker.client.call<ModelInfo, Progress>(
       'load',
-      { source, options: backend === undefined ? {} : { backend } },
+      { source, options: plain },
       { signal, onEvent: (progress) => onProgress?.(progress) },
     );
     return new RemoteModel(info, worker);

@@ -25,6 +25,12 @@ export interface LoadOptions {
    * on it. In a page that is not cross-origin isolated there is one, and `info.backend.note` says so.
    */
   readonly threads?: number | 'auto';
+  /**
+   * Skip updates of the state that are smaller: at a token, those of a channel (Mamba-1) or head (Mamba-2) where
+   * |delta| max|A| and |delta u| max|B| both are. An approximation that may save time; the results say what share was
+   * skipped. None unless given. Throws `INVALID_OPTION` for what is no number above 0, `SKIP_MODEL` for other models.
+   */
+  readonly skipBelow?: number;
   /** Run the model in a worker, so that the caller's thread stays free; true unless told otherwise. */
   readonly worker?: boolean;
   /** Ends the loading by throwing its reason. */
@@ -114,6 +120,8 @@ export interface GenerationResult {
   readonly decodeTokens: number;
   /** Milliseconds for those. */
   readonly decodeMs: number;
+  /** With `skipBelow`: the share of updates of the state that were not computed meanwhile, 0 to 1. */
+  readonly skipped?: number;
 }
 
 /** The pieces of text as they come; its return value, for those who call `next()` themselves, is the result. */
@@ -139,6 +147,8 @@ export interface ScoreResult {
   readonly scored: number;
   /** Sum of -ln p(token | tokens before). */
   readonly nats: number;
+  /** As in {@link GenerationResult}. */
+  readonly skipped?: number;
 }
 
 /** How to render a conversation. */

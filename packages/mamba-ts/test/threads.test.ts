@@ -20,9 +20,9 @@ test('the embedded model continues a text by the same ids on one thread, on two 
   expect(texts[2]).toEqual(texts[0]);
 });
 
-test('a worker takes the threads too', async () => {
-  const model = await fromPretrained(modelUrl, { threads: 2 });
-  expect(model.info.backend.threads).toBe(2);
+test.each([1, 3])('a worker takes the number of threads, too: %d', async (threads) => {
+  const model = await fromPretrained(modelUrl, { threads });
+  expect(model.info.backend.threads).toBe(threads);
   const { ids } = await model.generate('ROMEO:', { maxTokens: 4, temperature: 0 });
   expect(ids).toHaveLength(4);
   await model.dispose();

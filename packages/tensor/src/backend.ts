@@ -64,6 +64,19 @@ export interface Segment {
   readonly position?: number;
 }
 
+/**
+ * Leaves out updates of a state that would change next to nothing (`selectiveScan`, `ssd`). A value within rounding of
+ * `below` may be decided otherwise by another backend.
+ */
+export interface UpdateSkipping {
+  /** EPS, above 0. */
+  readonly below: number;
+  /** Updates that there were, to which the ops add: one per token and channel, or per token and head. */
+  updates: number;
+  /** Those of them that were not computed. */
+  skipped: number;
+}
+
 /** The variants of `mamba3Scan`. */
 export interface Mamba3Form {
   /** Which elements turn together: (2i, 2i + 1), as in SISO, or (i, i + N/2), as in MIMO. */
@@ -139,6 +152,12 @@ export interface Ops {
    * u, delta, z `[T, C]`; A vector `[C, N]` (negative); B, C `[T, N]`; D, deltaBias vectors `[C]`; state `[C, N]`.
    * D, z and deltaBias may be null: no skip, no gate, no bias. The published function (state-spaces/mamba
    * ops/selective_scan_interface.py selective_scan_ref) is channel-major and has no initial state; otherwise the same.
+   *
+   * With `skipping`, all N states of a channel stay as they are at a token where both
+   *
+   *     |d[t, c]| max_n |A[c, n]| < below    and    |d[t, c] u[t, c]| max_n |B[t, n]| < below
+   *
+   * so that neither decay nor input would matter; y is computed from them as ever.
    */
   selectiveScan(
     u: Tensor,
@@ -152,6 +171,7 @@ export interface Ops {
     deltaSoftplus: boolean,
     state: StateField,
     segments: readonly Segment[],
+    skipping?: UpdateSkipping,
   ): Tensor;
 
   /**
@@ -165,6 +185,10 @@ export interface Ops {
    * x `[T, H P]`; dt `[T, H]`; A vector `[H]` (negative); B, C `[T, G N]`; D vector `[H]` (one number per head), `[H P]`
    * or null; dtBias vector `[H]` or null; dtLimit = [low, high]; state `[H, P, N]`. How the time axis is cut is the
    * backend's business. Source: state-spaces/mamba ops/triton/ssd_combined.py mamba_chunk_scan_combined.
+   *
+   * With `skipping`, the matrix of a head stays as it is at a token where both
+   *
+   *     |d[t, h] A[h]| < below    and    d[t, h] max_p |x[t, h, p]| max_n |B[t, g, n]| < below
    */
   ssd(
     x: Tensor,
@@ -177,6 +201,7 @@ export interface Ops {
     dtLimit: readonly [low: number, high: number],
     state: StateField,
     segments: readonly Segment[],
+    skipping?: UpdateSkipping,
   ): Tensor;
 
   /**

@@ -1,5 +1,5 @@
-import type { Mamba3Form, Mamba3State, Ops, Segment, StateField } from './backend.ts';
-import { checkSegments, checkTensor, checkWeight } from './check.ts';
+import type { Mamba3Form, Mamba3State, Ops, Segment, StateField, UpdateSkipping } from './backend.ts';
+import { checkSegments, checkSkipping, checkTensor, checkWeight } from './check.ts';
 import { MambaError } from './errors.ts';
 import type { Tensor } from './tensor.ts';
 import type { Weight } from './weights.ts';
@@ -51,6 +51,7 @@ export function checkSsd(
   dtLimit: readonly [low: number, high: number],
   state: StateField,
   segments: readonly Segment[],
+  skipping?: UpdateSkipping,
 ): void {
   const op = 'ssd';
   const [heads, width, states] = headsOf(op, state);
@@ -68,6 +69,7 @@ export function checkSsd(
     throw new MambaError('ARGUMENT', `${op}: dtLimit is ${shown(dtLimit)}, expected 0 <= low <= high`, { op, dtLimit });
   }
   checkSegments(op, rows, state, segments);
+  checkSkipping(op, skipping);
 }
 
 /** `w` is a vector of just these dimensions. Throws `ROLE` or `SHAPE`. */

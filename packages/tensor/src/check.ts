@@ -1,4 +1,4 @@
-import type { Segment, StateField } from './backend.ts';
+import type { Segment, StateField, UpdateSkipping } from './backend.ts';
 import { excessiveFactor, isQuantised } from './decode.ts';
 import { DTYPES, type DType } from './dtype.ts';
 import { MambaError } from './errors.ts';
@@ -246,6 +246,7 @@ export function checkSelectiveScan(
   deltaBias: Weight | null,
   state: StateField,
   segments: readonly Segment[],
+  skipping?: UpdateSkipping,
 ): void {
   const op = 'selectiveScan';
   checkTensor(op, 'u', u);
@@ -260,6 +261,13 @@ export function checkSelectiveScan(
   if (deltaBias !== null) checkWeight(op, 'deltaBias', deltaBias, 'vector', channels);
   checkStateShape(op, state, channels, states);
   checkSegments(op, rows, state, segments);
+  checkSkipping(op, skipping);
+}
+
+/** What is skipped is below something: a number above 0. Throws `ARGUMENT`. */
+export function checkSkipping(op: string, skipping: UpdateSkipping | undefined): void {
+  if (skipping === undefined || skipping.below > 0) return;
+  throw new MambaError('ARGUMENT', `${op}: skipping.below is ${skipping.below}, expected a number above 0`, { op });
 }
 
 /** Arguments of `siluGate`: both `[T, C]`. */

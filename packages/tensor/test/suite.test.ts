@@ -176,6 +176,21 @@ const FAULTS: Record<string, { by: RegExp; fault: (b: Backend) => Partial<Backen
       },
     }),
   },
+  'selectiveScan skips nothing': {
+    by: /^selectiveScan.*skipped/,
+    fault: (b) => ({
+      selectiveScan: (u, d, A, B, C, D, z, bias, sp, f, s) => b.selectiveScan(u, d, A, B, C, D, z, bias, sp, f, s),
+    }),
+  },
+  'ssd skips every update': {
+    by: /^ssd.*skipped/,
+    fault: (b) => ({
+      ssd: (x, dt, A, B, C, D, bias, limit, f, s, skipping) => {
+        const all = skipping && { ...skipping, below: 1e6 };
+        return b.ssd(x, dt, A, B, C, D, bias, limit, f, s, all);
+      },
+    }),
+  },
   'add swallows NaN': {
     by: /^add/,
     fault: (b) => ({ add: (x, y) => changed(b.add(x, y), (v) => (Number.isNaN(v) ? 0 : v)) }),

@@ -9,6 +9,7 @@ pub extern "C" fn ssd_scratch_len(width: usize, states: usize) -> usize {
     simd128::ssd::scratch_len(width, states)
 }
 
+/// Skips updates below `below`, none where it is 0, and gives how many.
 #[no_mangle]
 pub unsafe extern "C" fn ssd(
     x: *const f32,
@@ -33,7 +34,8 @@ pub unsafe extern "C" fn ssd(
     states: usize,
     groups: usize,
     scratch: *mut f32,
-) {
+    below: f32,
+) -> u32 {
     let arguments = Ssd {
         x,
         x_stride,
@@ -57,7 +59,7 @@ pub unsafe extern "C" fn ssd(
         states,
         groups,
     };
-    simd128::ssd::ssd(&arguments, scratch)
+    simd128::ssd::ssd(&arguments, below, scratch)
 }
 
 #[no_mangle]

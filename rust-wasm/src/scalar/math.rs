@@ -46,3 +46,10 @@ pub fn gelu(x: f32, tanh: bool) -> f32 {
         0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2))
     }
 }
+
+/// The largest magnitude; infinity is larger than any number, and NaN than infinity.
+/// # Safety
+/// `p` points to `count` readable f32.
+pub unsafe fn largest(p: *const f32, count: usize) -> f32 {
+    f32::from_bits((0..count).map(|i| (*p.add(i)).abs().to_bits()).max().unwrap_or(0))
+}

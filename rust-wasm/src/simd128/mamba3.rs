@@ -124,6 +124,7 @@ unsafe fn head_range(s: &Mamba3, scratch: *mut f32, from: usize, to: usize) {
                 y_stride: s.rank * channels,
                 y_rank: channels,
                 sums: w.sums,
+                still: 0,
                 tokens,
                 rank: s.rank,
                 width: s.width,

@@ -11,6 +11,7 @@
 //!    and q and 4 of x. Rows that 4 does not divide are done one by one, columns by 4 and then one by one.
 //! 2. The sums of y over n stay four lanes wide in `sums` until all columns are done: one horizontal sum per output.
 //! 3. k and q are packed into panels of 8 columns, so that a tile reads them front to back (see [`position`]).
+//! 4. Where updates are skipped, a bit per token of the block says whether S stays: rank 1 only.
 
 use crate::lanes::F32x4;
 
@@ -36,6 +37,8 @@ pub struct Block {
     pub y_rank: usize,
     /// Working memory, [`sums_len`] f32.
     pub sums: *mut f32,
+    /// Bit t: token t leaves S as it is. 0 with a rank above 1.
+    pub still: u32,
     pub tokens: usize,
     pub rank: usize,
     pub width: usize,
@@ -70,40 +73,40 @@ pub unsafe fn pack_row(from: *const f32, to: *mut f32, tokens: usize, rank: usiz
 /// # Safety
 /// All pointers of `block` cover what its fields say; at most [`BLOCK`] tokens.
 pub unsafe fn advance(block: &Block) {
-    if block.rank == 1 {
-        rows::<true>(block)
-    } else {
-        rows::<false>(block)
+    match (block.rank, block.still) {
+        (1, 0) => rows::<true, false>(block),
+        (1, _) => rows::<true, true>(block),
+        _ => rows::<false, false>(block),
     }
 }
 
 #[inline(always)]
-unsafe fn rows<const SINGLE: bool>(b: &Block) {
+unsafe fn rows<const SINGLE: bool, const SKIP: bool>(b: &Block) {
     let mut p = 0;
     while p + ROWS <= b.width {
-        columns::<ROWS, SINGLE>(b, p);
+        columns::<ROWS, SINGLE, SKIP>(b, p);
         p += ROWS;
     }
     while p < b.width {
-        columns::<1, SINGLE>(b, p);
+        columns::<1, SINGLE, SKIP>(b, p);
         p += 1;
     }
 }
 
 /// Rows p to p + R of the state, and of y.
 #[inline(always)]
-unsafe fn columns<const R: usize, const SINGLE: bool>(b: &Block, p: usize) {
+unsafe fn columns<const R: usize, const SINGLE: bool, const SKIP: bool>(b: &Block, p: usize) {
     let rank = if SINGLE { 1 } else { b.rank };
     for i in 0..b.tokens * rank * R {
         F32x4::splat(0.0).store(b.sums.add(4 * i));
     }
     let mut n = 0;
     while n + 8 <= b.states {
-        tile::<R, 2, SINGLE>(b, p, n);
+        tile::<R, 2, SINGLE, SKIP>(b, p, n);
         n += 8;
     }
     if n + 4 <= b.states {
-        tile::<R, 1, SINGLE>(b, p, n);
+        tile::<R, 1, SINGLE, SKIP>(b, p, n);
         n += 4;
     }
     while n < b.states {
@@ -124,7 +127,7 @@ unsafe fn columns<const R: usize, const SINGLE: bool>(b: &Block, p: usize) {
 
 /// R rows by V vectors of the state over the block.
 #[inline(always)]
-unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool>(b: &Block, p: usize, n: usize) {
+unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool, const SKIP: bool>(b: &Block, p: usize, n: usize) {
     let rank = if SINGLE { 1 } else { b.rank };
     let state = b.state.add(p * b.states + n);
     let mut s: [[F32x4; V]; R] =
@@ -132,19 +135,23 @@ unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool>(b: &Block, p:
     let start = position(b.tokens, rank, 0, 0, n);
     let (mut k, mut q, mut x, mut sums) = (b.k.add(start), b.q.add(start), b.x.add(p), b.sums);
     for t in 0..b.tokens {
-        let a = F32x4::load_splat(b.a.add(t));
-        for row in &mut s {
-            *row = row.map(|v| v.mul(a));
-        }
-        for _ in 0..rank {
-            let keys: [F32x4; V] = core::array::from_fn(|v| F32x4::load(k.add(4 * v)));
-            for (i, row) in s.iter_mut().enumerate() {
-                let input = F32x4::load_splat(x.add(i));
-                for (v, key) in row.iter_mut().zip(keys) {
-                    *v = input.mul_add(key, *v);
-                }
-            }
+        if SKIP && b.still >> t & 1 != 0 {
             (k, x) = (k.add(8), x.add(b.width));
+        } else {
+            let a = F32x4::load_splat(b.a.add(t));
+            for row in &mut s {
+                *row = row.map(|v| v.mul(a));
+            }
+            for _ in 0..rank {
+                let keys: [F32x4; V] = core::array::from_fn(|v| F32x4::load(k.add(4 * v)));
+                for (i, row) in s.iter_mut().enumerate() {
+                    let input = F32x4::load_splat(x.add(i));
+                    for (v, key) in row.iter_mut().zip(keys) {
+                        *v = input.mul_add(key, *v);
+                    }
+                }
+                (k, x) = (k.add(8), x.add(b.width));
+            }
         }
         for _ in 0..rank {
             let queries: [F32x4; V] = core::array::from_fn(|v| F32x4::load(q.add(4 * v)));
@@ -157,6 +164,9 @@ unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool>(b: &Block, p:
             }
             (q, sums) = (q.add(8), sums.add(4 * R));
         }
+    }
+    if SKIP && b.still.count_ones() as usize == b.tokens {
+        return;
     }
     for (row, vectors) in s.iter().enumerate() {
         for (v, value) in vectors.iter().enumerate() {
@@ -171,8 +181,9 @@ unsafe fn column(b: &Block, rank: usize, p: usize, row: usize, rows: usize, n: u
     let state = b.state.add((p + row) * b.states + n);
     let mut s = *state;
     for t in 0..b.tokens {
-        s *= *b.a.add(t);
-        for r in 0..rank {
+        let still = b.still >> t & 1 != 0;
+        s *= if still { 1.0 } else { *b.a.add(t) };
+        for r in 0..if still { 0 } else { rank } {
             s += *b.x.add((t * rank + r) * b.width + p + row) * *b.k.add(position(b.tokens, rank, t, r, n));
         }
         for r in 0..rank {

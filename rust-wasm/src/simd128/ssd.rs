@@ -5,12 +5,16 @@
 //!    the matrix form of `chunk.rs`; others, rests of a block and odd sizes through `recurrence.rs`.
 //! 3. The skip comes last, over whole rows of y.
 //! 4. Threads take ranges of heads. What the form of a block depends on is the same for all.
+//! 5. A skipped update has decay 1 and d x 0 in the matrix form, which saves nothing there; the recurrence leaves it out.
+
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::chunk::{self, Chunk};
 use super::math::{growth, softplus};
 use super::recurrence::{self, pack_row, panels_len, sums_len, BLOCK};
 use crate::lanes::F32x4;
 use crate::pool::{split, threads};
+use crate::scalar::math::largest;
 use crate::scalar::ssd::{skip, Ssd};
 
 /// f32 of working memory that [`ssd`] needs.
@@ -19,33 +23,37 @@ pub fn scratch_len(width: usize, states: usize) -> usize {
 }
 
 fn thread_scratch_len(width: usize, states: usize) -> usize {
-    2 * panels_len(1, states) + sums_len(1) + BLOCK * width + 2 * BLOCK + BLOCK * BLOCK + chunk::work_len(width)
+    2 * panels_len(1, states) + sums_len(1) + BLOCK * width + 3 * BLOCK + BLOCK * BLOCK + chunk::work_len(width)
 }
 
 /// See [`crate::scalar::ssd::ssd`].
 /// # Safety
 /// As there; `scratch` points to [`scratch_len`] f32.
-pub unsafe fn ssd(s: &Ssd, scratch: *mut f32) {
+pub unsafe fn ssd(s: &Ssd, below: f32, scratch: *mut f32) -> u32 {
+    let skipped = AtomicU32::new(0);
     let units = s.width.is_multiple_of(chunk::UNIT) && s.states.is_multiple_of(chunk::UNIT);
     let whole = s.tokens >= BLOCK && units && finite(s.state, s.heads * s.width * s.states);
     split(s.heads, 3 * s.tokens * s.width * s.states, |thread, from, to| {
         let scratch = scratch.add(thread * thread_scratch_len(s.width, s.states));
-        head_range(s, scratch, whole, from, to)
-    })
+        skipped.fetch_add(head_range(s, below, scratch, whole, from, to), Relaxed);
+    });
+    skipped.into_inner()
 }
 
-/// Heads `from` to `to`; `whole`: whole blocks may go through the matrix form.
-unsafe fn head_range(s: &Ssd, scratch: *mut f32, whole: bool, from: usize, to: usize) {
+/// Heads `from` to `to`; `whole`: whole blocks may go through the matrix form. Gives how many updates were skipped.
+unsafe fn head_range(s: &Ssd, below: f32, scratch: *mut f32, whole: bool, from: usize, to: usize) -> u32 {
     let b = scratch;
     let c = b.add(panels_len(1, s.states));
     let sums = c.add(panels_len(1, s.states));
     let steps = sums.add(sums_len(1));
     let decays = steps.add(BLOCK);
-    let dx = decays.add(BLOCK);
+    let largest_b = decays.add(BLOCK);
+    let dx = largest_b.add(BLOCK);
     let g = dx.add(BLOCK * s.width);
     let work = g.add(BLOCK * BLOCK);
     let per_group = s.heads / s.groups;
     let channels = s.heads * s.width;
+    let mut skipped = 0;
     for t0 in (0..s.tokens).step_by(BLOCK) {
         let tokens = BLOCK.min(s.tokens - t0);
         for group in from / per_group..(to - 1) / per_group + 1 {
@@ -54,6 +62,9 @@ unsafe fn head_range(s: &Ssd, scratch: *mut f32, whole: bool, from: usize, to: u
             for t in 0..tokens {
                 pack_row(b_rows.add(t * s.b_stride), b, tokens, 1, t, 0, s.states);
                 pack_row(c_rows.add(t * s.c_stride), c, tokens, 1, t, 0, s.states);
+                if below > 0.0 {
+                    *largest_b.add(t) = largest(b_rows.add(t * s.b_stride), s.states);
+                }
             }
             let panels = panels_len(1, s.states);
             let whole = whole && tokens == BLOCK && finite(b, panels) && finite(c, panels);
@@ -62,10 +73,16 @@ unsafe fn head_range(s: &Ssd, scratch: *mut f32, whole: bool, from: usize, to: u
             }
             for h in from.max(group * per_group)..to.min((group + 1) * per_group) {
                 step_sizes(s, t0, tokens, h, steps, decays);
+                let mut still = 0u32;
                 for t in 0..tokens {
                     let x = s.x.add((t0 + t) * s.x_stride + h * s.width);
+                    if below > 0.0 && stays(s, h, *steps.add(t), x, *largest_b.add(t), below) {
+                        still |= 1 << t;
+                        (*steps.add(t), *decays.add(t)) = (0.0, 1.0);
+                    }
                     scale(*steps.add(t), x, dx.add(t * s.width), s.width);
                 }
+                skipped += still.count_ones();
                 let state = s.state.add(h * s.width * s.states);
                 let y = s.y.add(t0 * channels + h * s.width);
                 if whole && (0..BLOCK).all(|t| *decays.add(t) <= 1.0) && finite(dx, BLOCK * s.width) {
@@ -96,6 +113,7 @@ unsafe fn head_range(s: &Ssd, scratch: *mut f32, whole: bool, from: usize, to: u
                     y_stride: channels,
                     y_rank: 0,
                     sums,
+                    still,
                     tokens,
                     rank: 1,
                     width: s.width,
@@ -113,6 +131,12 @@ unsafe fn head_range(s: &Ssd, scratch: *mut f32, whole: bool, from: usize, to: u
             }
         }
     }
+    skipped
+}
+
+/// Whether head `h` keeps its state at a token of step size `d` and inputs `x`.
+unsafe fn stays(s: &Ssd, h: usize, d: f32, x: *const f32, largest_b: f32, below: f32) -> bool {
+    (d * *s.a.add(h)).abs() < below && d * largest(x, s.width) * largest_b < below
 }
 
 /// Whether all of `count` f32, a multiple of 4, are finite.
@@ -162,7 +186,15 @@ mod tests {
     #[test]
     fn simd_equals_scalar_within_1e_5() {
         for states in [1, 4, 7, 8, 13, 24] {
-            for (heads, groups, width) in [(1, 1, 1), (4, 2, 4), (6, 3, 7), (4, 2, 8)] {
+            for (heads, groups, width, below) in [
+                (1, 1, 1, 0.0),
+                (4, 2, 4, 0.0),
+                (6, 3, 7, 0.0),
+                (4, 2, 8, 0.0),
+                (1, 1, 1, 0.4),
+                (6, 3, 7, 0.4),
+                (4, 2, 8, 0.4),
+            ] {
                 for tokens in [1, 3, BLOCK, BLOCK + 1, 2 * BLOCK] {
                     let value = |i: usize| ((i * 53 + 7) % 97) as f32 / 48.0 - 1.0;
                     let v: Vec<f32> = (0..9000).map(value).collect();
@@ -195,11 +227,14 @@ mod tests {
                         states,
                         groups,
                     };
-                    unsafe {
-                        ssd(&s, scratch.as_mut_ptr());
+                    let skipped = unsafe {
+                        let skipped = ssd(&s, below, scratch.as_mut_ptr());
                         (s.state, s.y) = (s2.as_mut_ptr(), y2.as_mut_ptr());
-                        scalar::ssd::ssd(&s);
-                    }
+                        assert_eq!(skipped, scalar::ssd::ssd(&s, below));
+                        skipped as usize
+                    };
+                    let some = skipped > 0 && skipped < tokens * heads;
+                    assert!(if below == 0.0 { skipped == 0 } else { some || tokens <= 3 }, "{skipped}");
                     for (a, b) in y1.iter().chain(&s1).zip(y2.iter().chain(&s2)) {
                         assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{states} {heads} {tokens}: {a} {b}");
                     }

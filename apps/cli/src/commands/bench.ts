@@ -1,5 +1,5 @@
 import type { WasmBuild } from '@mamba-ts/kernels';
-import type { DType } from '@mamba-ts/tensor';
+import type { DType, UpdateSkipping } from '@mamba-ts/tensor';
 import { interruptible, UsageError } from '../failure.ts';
 import { loadBare, type ModelOptions, modelSource, printJson } from '../model.ts';
 import { note } from '../progress.ts';
@@ -18,6 +18,8 @@ interface BenchOptions extends ModelOptions {
 
 /** The build whose limits a backend is held against; another backend's against the best that this engine runs. */
 const BUILDS: Readonly<Record<string, WasmBuild>> = { 'wasm-simd': 'simd', 'wasm-relaxed': 'relaxed' };
+
+const skippedShare = ({ updates, skipped }: UpdateSkipping): number => skipped / Math.max(1, updates);
 
 /** Milliseconds for one more load, whose memory is given up again. */
 async function timeLoad(options: BenchOptions, signal: AbortSignal): Promise<number> {
@@ -69,6 +71,7 @@ export async function bench(options: BenchOptions): Promise<void> {
       prefill_tok_s: prefill,
       decode_tok_s: decode,
       peak_mb: summarize([peak]),
+      ...(loaded.skipping ? { skip_below: loaded.skipping.below, skipped: skippedShare(loaded.skipping) } : {}),
       limits: { read_gb_s: readGbS, f32_gflop_s: f32GflopS, dot_gop_s: dotGopS },
       ratio_decode: (decodeBytes * decode.median) / (1e9 * readGbS),
       ratio_prefill: ((flopsPerToken + flopsHead / options.promptTokens) * prefill.median) / (1e9 * f32GflopS),
@@ -80,7 +83,10 @@ export async function bench(options: BenchOptions): Promise<void> {
       process.stdout.write(
         `${line('load', report.load_ms, 'ms')}${line('prefill', prefill, 'tokens/s')}${line('decode', decode, 'tokens/s')}` +
           `decode uses ${(100 * report.ratio_decode).toFixed(0)} % of this machine's ${readGbS.toFixed(1)} GB/s, ` +
-          `prefill ${(100 * report.ratio_prefill).toFixed(0)} % of its ${f32GflopS.toFixed(1)} GFLOP/s (WebAssembly, ${threads === 1 ? 'one thread' : `${threads} threads`})\n`,
+          `prefill ${(100 * report.ratio_prefill).toFixed(0)} % of its ${f32GflopS.toFixed(1)} GFLOP/s (WebAssembly, ${threads === 1 ? 'one thread' : `${threads} threads`})\n` +
+          (loaded.skipping
+            ? `${(100 * skippedShare(loaded.skipping)).toFixed(1)} % of the updates of the state skipped\n`
+            : ''),
       );
     }
     loaded.dispose();

@@ -18,6 +18,7 @@ interface RunOptions extends ModelOptions {
 
 const DEFAULT_PROMPT = 'ROMEO:';
 
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const perSecond = (tokens: number, ms: number): number => (tokens > 0 && ms > 0 ? (1000 * tokens) / ms : 0);
 
 /** `mamba run [PROMPT]`: prompt and text on stdout as they come, speed on stderr. */
@@ -76,6 +77,7 @@ export async function run(argument: string | undefined, options: RunOptions): Pr
         decode_tok_s: decodeSpeed,
         backend: info.backend.name,
         threads: info.backend.threads,
+        ...(result.skipped === undefined ? {} : { skipped: result.skipped }),
       });
     } else {
       // The summary speaks of a text that has arrived: a full disk is told instead.
@@ -83,7 +85,8 @@ export async function run(argument: string | undefined, options: RunOptions): Pr
       note(
         `\n${info.name} on ${info.backend.name}: loaded in ${info.loadMs.toFixed(0)} ms, ` +
           `${result.prefillTokens} prompt tokens at ${prefillSpeed.toFixed(0)} tokens/s, ` +
-          `${result.ids.length} generated at ${decodeSpeed.toFixed(0)} tokens/s (seed ${result.seed})`,
+          `${result.ids.length} generated at ${decodeSpeed.toFixed(0)} tokens/s (seed ${result.seed})` +
+          (result.skipped === undefined ? '' : `, ${percent(result.skipped)} of the updates skipped`),
       );
     }
     await model.dispose();

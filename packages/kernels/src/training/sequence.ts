@@ -165,7 +165,7 @@ export function sequenceBackward(
         (at, start, length) => {
           const y = memory.scratch(4 * channels * length);
           const forward = memory.scratch(4 * kernels.scan_scratch_len(count));
-          kernels.selective_scan(...inputs(start), at, y, length, channels, count, forward);
+          kernels.selective_scan(...inputs(start), at, y, length, channels, count, forward, 0);
         },
         ({ start, length, state: at, gradient }) =>
           kernels.selective_scan_backward(

@@ -46,7 +46,7 @@ export function ssdBackward(memory: WasmMemory, gradients: Gradients): Pick<Back
         (at, start, length) => {
           const y = memory.scratch(4 * heads * width * length);
           const forward = memory.scratch(4 * kernels.ssd_scratch_len(width, count));
-          kernels.ssd(...inputs(start), at, y, length, heads, width, count, groups, forward);
+          kernels.ssd(...inputs(start), at, y, length, heads, width, count, groups, forward, 0);
         },
         ({ start, length, state: at, gradient }) =>
           kernels.ssd_backward(

@@ -107,6 +107,7 @@ export const architecture: Architecture<MambaConfig> = {
   parseConfig,
   canonicalName,
   huggingFaceConfig,
+  skipsUpdates: true,
   createModel,
   presets: {
     'mamba-130m': preset(768, 24),

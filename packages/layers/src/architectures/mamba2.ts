@@ -129,6 +129,7 @@ export const architecture: Architecture<Mamba2Config> = {
   parseConfig,
   canonicalName,
   huggingFaceConfig,
+  skipsUpdates: true,
   createModel,
   presets: {
     'mamba2-130m': preset(768, 24),

@@ -168,10 +168,10 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       return y.tensor;
     },
 
-    selectiveScan(u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, state, segments) {
+    selectiveScan(u, delta, A, B, C, D, z, deltaBias, deltaSoftplus, state, segments, skipping) {
       const op = 'selectiveScan';
       memory.assertAlive(op);
-      checkSelectiveScan(u, delta, A, B, C, D, z, deltaBias, state, segments);
+      checkSelectiveScan(u, delta, A, B, C, D, z, deltaBias, state, segments, skipping);
       const inputs = [
         memory.matrix(op, 'u', u),
         memory.matrix(op, 'delta', delta),
@@ -184,14 +184,14 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       ] as const;
       const runs = memory.runs(op, state, segments);
       const y = memory.scratch(u.shape[0], u.shape[1]);
-      selectiveScan(...inputs, deltaSoftplus, runs, y.data);
+      selectiveScan(...inputs, deltaSoftplus, runs, y.data, skipping);
       return y.tensor;
     },
 
-    ssd(x, dt, A, B, C, D, dtBias, dtLimit, state, segments) {
+    ssd(x, dt, A, B, C, D, dtBias, dtLimit, state, segments, skipping) {
       const op = 'ssd';
       memory.assertAlive(op);
-      checkSsd(x, dt, A, B, C, D, dtBias, dtLimit, state, segments);
+      checkSsd(x, dt, A, B, C, D, dtBias, dtLimit, state, segments, skipping);
       const inputs = [
         memory.matrix(op, 'x', x),
         memory.matrix(op, 'dt', dt),
@@ -203,7 +203,7 @@ export function createReferenceBackend(options: { readonly precision?: 'f32' | '
       ] as const;
       const runs = memory.runs(op, state, segments);
       const y = memory.scratch(x.shape[0], x.shape[1]);
-      ssd(...inputs, dtLimit, state.shape[2]!, runs, y.data);
+      ssd(...inputs, dtLimit, state.shape[2]!, runs, y.data, skipping);
       return y.tensor;
     },
 

@@ -285,6 +285,21 @@ export function extremeScans(random: Random): SequenceCase[] {
   return [...scans, ...ssds, ...mamba3s];
 }
 
+/** Below which the updates of `skippingScans` are skipped; all are far from it. */
+export const SKIP_BELOW = 1e-4;
+
+/** Half of the updates, more or less, are skipped. */
+export function skippingScans(random: Random): SequenceCase[] {
+  const own = { sequences: [{ length: CHUNK + 6, resets: [3] }, { length: 5 }], packed: true, skipBelow: SKIP_BELOW };
+  const scans = STATE_SIZES.map((states) =>
+    scanCase(random, { ...own, channels: 17, states, skip: true, gate: states === 16, bias: true, softplus: true }),
+  );
+  const ssds = [...STATE_SIZES, 20].map((states) =>
+    ssdCase(random, { ...SSD, ...own, width: states === 16 ? 8 : 5, states, limit: NO_LIMIT }),
+  );
+  return [...scans, ...ssds];
+}
+
 /** The same case served row by row, as decoding does, and in chunks of several sizes. */
 export function replanned(whole: SequenceCase): SequenceCase[] {
   return [1, 2, 3, 5, CHUNK - 1, CHUNK].map((size) =>

@@ -69,7 +69,21 @@ export interface ScanOptions {
   readonly packed: boolean;
   /** Deltas at +-100 and around 20 among the others. */
   readonly extremes?: boolean;
+  /** Below which updates are skipped, with softplus: many deltas far below it, inputs far above it at some of them. */
+  readonly skipBelow?: number;
   readonly poisoned?: number;
+}
+
+/**
+ * Lets half of the steps be next to 0 after softplus; a quarter of those meet an input that matters all the same. `steps`
+ * has one number for `width` of the `inputs`. The bounds of the whole recurrence hold: such steps hardly change them.
+ */
+export function makeStill(random: Random, steps: Float32Array, inputs: Float32Array, width: number): void {
+  for (let i = 0; i < steps.length; i++) {
+    if (!random.chance(0.5)) continue;
+    steps[i] = -20;
+    if (random.chance(0.25)) inputs[i * width + random.integer(0, width - 1)] = 1e9;
+  }
 }
 
 export function scanCase(random: Random, o: ScanOptions): SequenceCase {
@@ -86,8 +100,10 @@ export function scanCase(random: Random, o: ScanOptions): SequenceCase {
         delta[i] = random.pick([-100, 100, 19.5, 19.999, 20, 20.001, 20.5, -20, -88, 88]);
       }
     }
+    const u = random.floats(length * channels);
+    if (o.skipBelow !== undefined) makeStill(random, delta, u, 1);
     const inputs = [
-      random.floats(length * channels),
+      u,
       delta,
       random.floats(length * states),
       random.floats(length * states),
@@ -102,16 +118,17 @@ export function scanCase(random: Random, o: ScanOptions): SequenceCase {
     label: `${channels} channels, ${states} states${o.skip ? ' + D' : ''}${o.gate ? ' + z' : ''}${o.bias ? ' + bias' : ''}${o.softplus ? ', softplus' : ''}`,
     widths: o.gate ? [channels, channels, states, states, channels] : [channels, channels, states, states],
     field,
+    skipBelow: o.skipBelow,
     tail: 3,
     sequences,
     packed: o.packed,
     plan: wholePlan(sequences),
-    load: (scope) => {
+    load: (scope, skipping) => {
       const a = scope.weight(vector('A', [channels, states]), A);
       const d = scope.vector('D', [channels], D);
       const b = scope.vector('deltaBias', [channels], bias);
       return ([u, delta, B, C, z], segments) =>
-        scope.backend.selectiveScan(u!, delta!, a, B!, C!, d, z ?? null, b, o.softplus, field, segments);
+        scope.backend.selectiveScan(u!, delta!, a, B!, C!, d, z ?? null, b, o.softplus, field, segments, skipping);
     },
     bound: ({ inputs, length, resets, initial }) =>
       scanBounds({

@@ -1,4 +1,4 @@
-import type { Backend, CacheField, OpName, Segment, Slot, StateField } from '../backend.ts';
+import type { Backend, CacheField, OpName, Segment, Slot, StateField, UpdateSkipping } from '../backend.ts';
 import { rowLength } from '../check-cache.ts';
 import { columns, type Tensor } from '../tensor.ts';
 import { type OpCase, type Outcome, type Scope, scoped } from './cases.ts';
@@ -50,6 +50,8 @@ export interface SequenceSpec {
   readonly caches?: readonly CacheField[];
   /** Rows per token of each input, and of the output; 1 where left out. */
   readonly perToken?: readonly number[];
+  /** Below which updates are skipped; none where left out. What was skipped is compared, too. */
+  readonly skipBelow?: number | undefined;
   /** Elements of the slot behind the field: another layer's, to be left alone. */
   readonly tail: number;
   readonly sequences: readonly Sequence[];
@@ -59,7 +61,10 @@ export interface SequenceSpec {
   readonly packed: boolean;
   readonly plan: Plan;
   /** Loads the weights, and gives the op on them. */
-  readonly load: (scope: Scope) => (inputs: readonly Tensor[], segments: readonly Segment[]) => Tensor;
+  readonly load: (
+    scope: Scope,
+    skipping?: UpdateSkipping,
+  ) => (inputs: readonly Tensor[], segments: readonly Segment[]) => Tensor;
   /** Magnitudes of one sequence's outputs and last state. */
   readonly bound: (sequence: Sequence) => { y: Float64Array; state: Float64Array | null };
 }
@@ -127,7 +132,8 @@ async function runSequences(backend: Backend, spec: SequenceSpec): Promise<Outco
         values.set(sequence.initial, caches.length > 0 ? slot.length : field.offset);
         backend.writeSlot(slot, values);
       }
-      const op = spec.load(scope);
+      const skipping = spec.skipBelow === undefined ? undefined : { below: spec.skipBelow, updates: 0, skipped: 0 };
+      const op = spec.load(scope, skipping);
       const parts = sequences.map((): ArrayLike<number>[] => []);
       for (const call of spec.plan) {
         let start = 0;
@@ -161,6 +167,7 @@ async function runSequences(backend: Backend, spec: SequenceSpec): Promise<Outco
         }
       }
       const result: Record<string, ArrayLike<number>> = {};
+      if (skipping) result['updates and skipped ones'] = [skipping.updates, skipping.skipped];
       for (const [s, slot] of slots.entries()) {
         const sequence = sequences[s]!;
         const rows = caches.length > 0 ? positionAt(sequence, sequence.length) : 0;

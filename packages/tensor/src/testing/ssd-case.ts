@@ -2,7 +2,7 @@ import { vector } from '../weights.ts';
 import { scanBounds } from './bounds.ts';
 import { poison } from './cases.ts';
 import type { Random } from './random.ts';
-import type { SequenceShape } from './sequence-ops.ts';
+import { makeStill, type SequenceShape } from './sequence-ops.ts';
 import { type Sequence, type SequenceCase, sequenceCase, wholePlan } from './sequences.ts';
 
 export interface SsdOptions {
@@ -19,6 +19,8 @@ export interface SsdOptions {
   readonly packed: boolean;
   /** Step sizes at +-100 and around 20 among the others. */
   readonly extremes?: boolean;
+  /** As of `ScanOptions`. */
+  readonly skipBelow?: number;
   readonly poisoned?: number;
 }
 
@@ -37,12 +39,9 @@ export function ssdCase(random: Random, o: SsdOptions): SequenceCase {
         dt[i] = random.pick([-100, 100, 19.5, 19.999, 20, 20.001, 20.5, -20, -88, 88]);
       }
     }
-    const inputs = [
-      random.floats(length * channels),
-      dt,
-      random.floats(length * groups * states),
-      random.floats(length * groups * states),
-    ];
+    const x = random.floats(length * channels);
+    if (o.skipBelow !== undefined) makeStill(random, dt, x, width);
+    const inputs = [x, dt, random.floats(length * groups * states), random.floats(length * groups * states)];
     poison(random, random.pick(inputs), o.poisoned ?? 0);
     return { length, resets: resets ?? [], inputs, initial: random.floats(channels * states) };
   });
@@ -51,15 +50,17 @@ export function ssdCase(random: Random, o: SsdOptions): SequenceCase {
     label: `${heads} heads of ${width}, ${states} states, ${groups} groups, D ${o.skip}${o.bias ? ' + bias' : ''}, dt in [${o.limit}]`,
     widths: [channels, heads, groups * states, groups * states],
     field,
+    skipBelow: o.skipBelow,
     tail: 3,
     sequences,
     packed: o.packed,
     plan: wholePlan(sequences),
-    load: (scope) => {
+    load: (scope, skipping) => {
       const a = scope.weight(vector('A', [heads]), A);
       const d = scope.vector('D', [D?.length ?? 0], D);
       const b = scope.vector('dtBias', [heads], bias);
-      return ([x, dt, B, C], segments) => scope.backend.ssd(x!, dt!, a, B!, C!, d, b, o.limit, field, segments);
+      return ([x, dt, B, C], segments) =>
+        scope.backend.ssd(x!, dt!, a, B!, C!, d, b, o.limit, field, segments, skipping);
     },
     // Each head is a selective scan with one A and one step size for all of its channels.
     bound: ({ inputs: [x, dt, B, C], length, resets, initial }) => {

@@ -2,7 +2,15 @@ import type { Backend, OpName } from '../backend.ts';
 import { createReferenceBackend } from '../reference/index.ts';
 import type { OpCase } from './cases.ts';
 import { contractTests } from './contract.ts';
-import { EDGE_CASES, extremeScans, raggedAttention, raggedCases, replanned } from './edge-cases.ts';
+import {
+  EDGE_CASES,
+  extremeScans,
+  raggedAttention,
+  raggedCases,
+  replanned,
+  SKIP_BELOW,
+  skippingScans,
+} from './edge-cases.ts';
 import { QUANTISED_TOLERANCE, quantisedCases } from './quantised-cases.ts';
 import { Random } from './random.ts';
 import { RANDOM_CASES } from './random-cases.ts';
@@ -124,6 +132,15 @@ export function conformanceSuite(options: ConformanceOptions, api: TestApi): voi
       const extreme = (): OpCase[] => extremeScans(new Random(seed, 103)).filter((c) => c.op === op);
       compared(`${op}: softplus at +-100 and around 20, ${within(op)}`, (backend, exact) =>
         all(backend, exact, extreme()),
+      );
+    }
+    for (const op of (['selectiveScan', 'ssd'] as const).filter((op) => ops.includes(op))) {
+      const skipping = (): OpCase[] =>
+        skippingScans(new Random(seed, 104))
+          .filter((c) => c.op === op)
+          .flatMap((whole) => [whole, ...replanned(whole)]);
+      compared(`${op}: the same updates skipped below ${SKIP_BELOW}, ${within(op)}`, (backend, exact) =>
+        all(backend, exact, skipping()),
       );
     }
   });

@@ -1,4 +1,6 @@
+import type { UpdateSkipping } from '../../backend.ts';
 import { accumulate, addInto, type BackwardRun, type FloatArray, type Matrix, type Run } from '../matrix.ts';
+import { count, largest } from '../skipping.ts';
 import { backwardThroughTime } from '../through-time.ts';
 import { silu, siluSlope, softplus, softplusSlope } from './scalar.ts';
 
@@ -10,7 +12,8 @@ import { silu, siluSlope, softplus, softplusSlope } from './scalar.ts';
  *     y[t, c]    = (sum_n C[t, n] h[c, n] + D[c] u[t, c]) * silu(z[t, c])
  *
  * u, delta, z `[T, C]`; A `[C, N]`; B, C `[T, N]`; D, deltaBias `[C]` -> y `[T, C]`. Each run's state h is `[C, N]`.
- * h is rounded to the precision of the state after every row, so that a scan in pieces equals the whole exactly.
+ * h is rounded to the precision of the state after every row, so that a scan in pieces equals the whole exactly. With
+ * `skipping`, h[c] stays where |d| max_n |A[c, n]| and |d u| max_n |B[t, n]| are below its `below`.
  * Source: Gu & Dao 2023, algorithm 2; state-spaces/mamba ops/selective_scan_interface.py selective_scan_ref.
  */
 export function selectiveScan(
@@ -25,9 +28,17 @@ export function selectiveScan(
   deltaSoftplus: boolean,
   runs: readonly Run[],
   y: FloatArray,
+  skipping?: UpdateSkipping,
 ): void {
   const channels = u.columns;
   const states = B.columns;
+  const stays = (d: number, input: number, c: number, rowB: number): boolean =>
+    skipping !== undefined &&
+    count(
+      skipping,
+      Math.abs(d) * largest(A, c * states, states) < skipping.below &&
+        Math.abs(d * input) * largest(B.data, rowB, states) < skipping.below,
+    );
   for (const run of runs) {
     const h = run.state;
     if (run.reset) h.fill(0);
@@ -39,10 +50,11 @@ export function selectiveScan(
         let d = delta.data[delta.offset + t * delta.stride + c]!;
         if (deltaBias !== null) d += deltaBias[c]!;
         if (deltaSoftplus) d = softplus(d);
+        const still = stays(d, input, c, rowB);
         let sum = 0;
         for (let n = 0; n < states; n++) {
           const i = c * states + n;
-          h[i] = Math.exp(d * A[i]!) * h[i]! + d * B.data[rowB + n]! * input;
+          if (!still) h[i] = Math.exp(d * A[i]!) * h[i]! + d * B.data[rowB + n]! * input;
           sum += C.data[rowC + n]! * h[i]!; // [N] . [N] -> scalar
         }
         if (D !== null) sum += D[c]! * input;

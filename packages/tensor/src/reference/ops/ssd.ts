@@ -1,4 +1,6 @@
+import type { UpdateSkipping } from '../../backend.ts';
 import { accumulate, addInto, type BackwardRun, type FloatArray, type Matrix, type Run } from '../matrix.ts';
+import { count, largest } from '../skipping.ts';
 import { backwardThroughTime } from '../through-time.ts';
 import { softplus, softplusSlope } from './scalar.ts';
 
@@ -10,7 +12,8 @@ import { softplus, softplusSlope } from './scalar.ts';
  *     y[t, h, p]    = sum_n C[t, g, n] S[h, p, n] + D[h, p] x[t, h, p]
  *
  * x `[T, H P]`; dt `[T, H]`; A, dtBias `[H]`; B, C `[T, G N]`; D `[H]` (the same for all p) or `[H P]` -> y `[T, H P]`.
- * Each run's state S is `[H, P, N]`. Source: Dao & Gu 2024, section 3 and listing 1; state-spaces/mamba
+ * Each run's state S is `[H, P, N]`. With `skipping`, S[h] stays where |d A[h]| and d max_p |x[t, h, p]| max_n |B[t, g, n]|
+ * are below its `below`. Source: Dao & Gu 2024, section 3 and listing 1; state-spaces/mamba
  * ops/triton/selective_state_update.py selective_state_update_ref.
  */
 export function ssd(
@@ -25,10 +28,18 @@ export function ssd(
   states: number,
   runs: readonly Run[],
   y: FloatArray,
+  skipping?: UpdateSkipping,
 ): void {
   const heads = dt.columns;
   const width = heads === 0 ? 0 : x.columns / heads; // P
   const groups = states === 0 ? 1 : B.columns / states;
+  const stays = (d: number, a: number, rowX: number, rowB: number): boolean =>
+    skipping !== undefined &&
+    count(
+      skipping,
+      Math.abs(d * a) < skipping.below &&
+        d * largest(x.data, rowX, width) * largest(B.data, rowB, states) < skipping.below,
+    );
   for (const run of runs) {
     const S = run.state;
     if (run.reset) S.fill(0);
@@ -40,13 +51,14 @@ export function ssd(
         const raw = dt.data[dt.offset + t * dt.stride + h]! + (dtBias === null ? 0 : dtBias[h]!);
         const d = Math.min(Math.max(softplus(raw), low), high);
         const decay = Math.exp(d * A[h]!);
+        const still = stays(d, A[h]!, x.offset + t * x.stride + h * width, rowB);
         for (let p = 0; p < width; p++) {
           const channel = h * width + p;
           const input = x.data[x.offset + t * x.stride + channel]!;
           let sum = 0;
           for (let n = 0; n < states; n++) {
             const i = channel * states + n;
-            S[i] = decay * S[i]! + d * input * B.data[rowB + n]!;
+            if (!still) S[i] = decay * S[i]! + d * input * B.data[rowB + n]!;
             sum += C.data[rowC + n]! * S[i]!; // [N] . [N] -> scalar
           }
           const skip = D === null ? 0 : D[D.length === heads ? h : channel]! * input;
