@@ -3,9 +3,10 @@
 
 use crate::scalar::conv::load_history;
 use crate::scalar::conv::store_history;
+use crate::scalar::mamba3::Mamba3;
 use crate::scalar::scan::Scan;
 use crate::scalar::ssd::Ssd;
-use crate::simd128::backward::{attention, conv, dropout, elementwise, loss, norm, product, scan, ssd};
+use crate::simd128::backward::{attention, conv, dropout, elementwise, loss, mamba3, mimo, norm, product, scan, ssd};
 
 #[no_mangle]
 pub extern "C" fn weight_gradient_scratch_len() -> usize {
@@ -468,4 +469,186 @@ pub unsafe extern "C" fn ssd_backward(
         state: gradient,
     };
     ssd::ssd(&forward, &gradients, scratch)
+}
+
+#[no_mangle]
+pub extern "C" fn mamba3_backward_scratch_len(
+    tokens: usize,
+    width: usize,
+    states: usize,
+    rank: usize,
+    angles: usize,
+) -> usize {
+    mamba3::scratch_len(tokens, width, states, rank, angles)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn mamba3_scan_backward(
+    x: *const f32,
+    x_stride: usize,
+    dt: *const f32,
+    dt_stride: usize,
+    a: *const f32,
+    a_stride: usize,
+    trap: *const f32,
+    trap_stride: usize,
+    angle: *const f32,
+    angle_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    c: *const f32,
+    c_stride: usize,
+    dt_bias: *const f32,
+    b_bias: *const f32,
+    c_bias: *const f32,
+    d: *const f32,
+    mimo_x: *const f32,
+    halves: u32,
+    softplus: u32,
+    floor: f32,
+    theta: *mut f32,
+    state: *mut f32,
+    k_before: *mut f32,
+    x_before: *mut f32,
+    tokens: usize,
+    heads: usize,
+    width: usize,
+    states: usize,
+    groups: usize,
+    rank: usize,
+    angles: usize,
+    dy: *const f32,
+    dy_stride: usize,
+    dx: *mut f32,
+    dx_stride: usize,
+    ddt: *mut f32,
+    ddt_stride: usize,
+    da: *mut f32,
+    da_stride: usize,
+    dtrap: *mut f32,
+    dtrap_stride: usize,
+    dangle: *mut f32,
+    dangle_stride: usize,
+    db: *mut f32,
+    db_stride: usize,
+    dc: *mut f32,
+    dc_stride: usize,
+    ddt_bias: *mut f32,
+    db_bias: *mut f32,
+    dc_bias: *mut f32,
+    dd: *mut f32,
+    dmimo_x: *mut f32,
+    dtheta: *mut f32,
+    dstate: *mut f32,
+    dk_before: *mut f32,
+    dx_before: *mut f32,
+    scratch: *mut f32,
+) {
+    let forward = Mamba3 {
+        x,
+        x_stride,
+        dt,
+        dt_stride,
+        a,
+        a_stride,
+        trap,
+        trap_stride,
+        angle,
+        angle_stride,
+        b,
+        b_stride,
+        c,
+        c_stride,
+        dt_bias,
+        b_bias,
+        c_bias,
+        d,
+        mimo_x,
+        halves: halves != 0,
+        softplus: softplus != 0,
+        floor,
+        theta,
+        state,
+        k_before,
+        x_before,
+        y: core::ptr::null_mut(),
+        tokens,
+        heads,
+        width,
+        states,
+        groups,
+        rank,
+        angles,
+    };
+    let gradients = mamba3::Gradients {
+        dy,
+        dy_stride,
+        x: dx,
+        x_stride: dx_stride,
+        dt: ddt,
+        dt_stride: ddt_stride,
+        a: da,
+        a_stride: da_stride,
+        trap: dtrap,
+        trap_stride: dtrap_stride,
+        angle: dangle,
+        angle_stride: dangle_stride,
+        b: db,
+        b_stride: db_stride,
+        c: dc,
+        c_stride: dc_stride,
+        dt_bias: ddt_bias,
+        b_bias: db_bias,
+        c_bias: dc_bias,
+        d: dd,
+        mimo_x: dmimo_x,
+        theta: dtheta,
+        state: dstate,
+        k_before: dk_before,
+        x_before: dx_before,
+    };
+    mamba3::mamba3_scan(&forward, &gradients, scratch)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn mimo_gate_backward(
+    y: *const f32,
+    y_stride: usize,
+    gate: *const f32,
+    gate_stride: usize,
+    w_gate: *const f32,
+    w_out: *const f32,
+    dout: *const f32,
+    dout_stride: usize,
+    dy: *mut f32,
+    dy_stride: usize,
+    dgate: *mut f32,
+    dgate_stride: usize,
+    dw_gate: *mut f32,
+    dw_out: *mut f32,
+    tokens: usize,
+    heads: usize,
+    rank: usize,
+    width: usize,
+) {
+    mimo::mimo_gate(
+        y,
+        y_stride,
+        gate,
+        gate_stride,
+        w_gate,
+        w_out,
+        dout,
+        dout_stride,
+        dy,
+        dy_stride,
+        dgate,
+        dgate_stride,
+        dw_gate,
+        dw_out,
+        tokens,
+        heads,
+        rank,
+        width,
+    )
 }

@@ -7,6 +7,15 @@ pub fn softplus(x: f32) -> f32 {
     }
 }
 
+/// The derivative of [`softplus`].
+pub fn softplus_slope(x: f32) -> f32 {
+    if x > 20.0 {
+        1.0
+    } else {
+        sigmoid(x)
+    }
+}
+
 /// 1 / (1 + e^-x).
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())

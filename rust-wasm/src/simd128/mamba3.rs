@@ -100,17 +100,11 @@ pub unsafe fn mamba3_scan(s: &Mamba3, scratch: *mut f32) {
 
 unsafe fn head_range(s: &Mamba3, scratch: *mut f32, from: usize, to: usize) {
     let w = carve(s, scratch);
-    let padded = s.angles.next_multiple_of(4);
     for t0 in (0..s.tokens).step_by(block_len(s.rank)) {
         let tokens = block_len(s.rank).min(s.tokens - t0);
-        for t in 0..tokens {
-            for i in 0..padded {
-                let angle = if i < s.angles { *s.angle.add((t0 + t) * s.angle_stride + i) } else { 0.0 };
-                *w.turn.add(t * padded + i) = PI * angle.tanh();
-            }
-        }
+        half_turns(s, w.turn, t0, tokens);
         for h in from..to {
-            step_sizes(s, &w, t0, tokens, h);
+            step_sizes(s, w.d, w.alpha, w.lambda, t0, tokens, h);
             keys_and_queries(s, &w, t0, tokens, h);
             inputs(s, &w, t0, tokens, h);
             let channels = s.heads * s.width;
@@ -136,22 +130,62 @@ unsafe fn head_range(s: &Mamba3, scratch: *mut f32, from: usize, to: usize) {
     }
 }
 
+/// pi tanh(angle), `[tokens, angles]` with rows filled up to a multiple of 4.
+/// # Safety
+/// `to` covers them; t0 and tokens lie within `s`.
+pub(super) unsafe fn half_turns(s: &Mamba3, to: *mut f32, t0: usize, tokens: usize) {
+    let padded = s.angles.next_multiple_of(4);
+    for t in 0..tokens {
+        for i in 0..padded {
+            let angle = if i < s.angles { *s.angle.add((t0 + t) * s.angle_stride + i) } else { 0.0 };
+            *to.add(t * padded + i) = PI * angle.tanh();
+        }
+    }
+}
+
 /// d, alpha and lambda of one head.
-unsafe fn step_sizes(s: &Mamba3, w: &Work, t0: usize, tokens: usize, h: usize) {
+/// # Safety
+/// Each covers `tokens`, filled up to a multiple of 4; t0 and tokens lie within `s`.
+pub(super) unsafe fn step_sizes(
+    s: &Mamba3,
+    d: *mut f32,
+    alpha: *mut f32,
+    lambda: *mut f32,
+    t0: usize,
+    tokens: usize,
+    h: usize,
+) {
     for t in 0..tokens.next_multiple_of(4) {
         // The last one stands for those that fill up the last vector.
         let at = t0 + t.min(tokens - 1);
-        *w.d.add(t) = *s.dt.add(at * s.dt_stride + h) + *s.dt_bias.add(h);
-        *w.alpha.add(t) = *s.a.add(at * s.a_stride + h);
-        *w.lambda.add(t) = *s.trap.add(at * s.trap_stride + h);
+        *d.add(t) = *s.dt.add(at * s.dt_stride + h) + *s.dt_bias.add(h);
+        *alpha.add(t) = *s.a.add(at * s.a_stride + h);
+        *lambda.add(t) = *s.trap.add(at * s.trap_stride + h);
     }
     for t in (0..tokens).step_by(4) {
-        let d = softplus(F32x4::load(w.d.add(t)));
-        let a = F32x4::load(w.alpha.add(t));
+        let step = softplus(F32x4::load(d.add(t)));
+        let a = F32x4::load(alpha.add(t));
         let rate = if s.softplus { softplus(a) } else { heavy_tail(a) }.at_least(F32x4::splat(s.floor));
-        d.store(w.d.add(t));
-        growth(d.mul(rate).neg()).store(w.alpha.add(t));
-        sigmoid(F32x4::load(w.lambda.add(t))).store(w.lambda.add(t));
+        step.store(d.add(t));
+        growth(step.mul(rate).neg()).store(alpha.add(t));
+        sigmoid(F32x4::load(lambda.add(t))).store(lambda.add(t));
+    }
+}
+
+/// theta += turns d, modulo 2 pi, with its sines and cosines.
+/// # Safety
+/// All cover `padded` f32, a multiple of 4.
+#[inline(always)]
+pub(super) unsafe fn turn(theta: *mut f32, turns: *const f32, d: f32, padded: usize, sin: *mut f32, cos: *mut f32) {
+    let d = F32x4::splat(d);
+    let (whole, part) = (F32x4::splat(2.0 * PI), F32x4::splat(1.0 / (2.0 * PI)));
+    for i in (0..padded).step_by(4) {
+        let sum = F32x4::load(turns.add(i)).mul_add(d, F32x4::load(theta.add(i)));
+        let angle = sum.sub(whole.mul(sum.mul(part).floor()));
+        angle.store(theta.add(i));
+        let (s, c) = sin_cos(angle);
+        s.store(sin.add(i));
+        c.store(cos.add(i));
     }
 }
 
@@ -168,16 +202,7 @@ unsafe fn keys_and_queries(s: &Mamba3, w: &Work, t0: usize, tokens: usize, h: us
         recurrence::pack_row(before, w.k, tokens, s.rank, 0, r, s.states);
     }
     for t in 0..tokens {
-        let d = F32x4::load_splat(w.d.add(t));
-        let (whole, part) = (F32x4::splat(2.0 * PI), F32x4::splat(1.0 / (2.0 * PI)));
-        for i in (0..padded).step_by(4) {
-            let sum = F32x4::load(w.turn.add(t * padded + i)).mul_add(d, F32x4::load(w.theta.add(i)));
-            let angle = sum.sub(whole.mul(sum.mul(part).floor()));
-            angle.store(w.theta.add(i));
-            let (sin, cos) = sin_cos(angle);
-            sin.store(w.sin.add(i));
-            cos.store(w.cos.add(i));
-        }
+        turn(w.theta, w.turn.add(t * padded), *w.d.add(t), padded, w.sin, w.cos);
         let at = |r: usize| (r * s.groups + group) * s.states;
         let b = |r: usize| (s.b.add((t0 + t) * s.b_stride + at(r)), s.b_bias.add((h * s.rank + r) * s.states));
         let c = |r: usize| (s.c.add((t0 + t) * s.c_stride + at(r)), s.c_bias.add((h * s.rank + r) * s.states));

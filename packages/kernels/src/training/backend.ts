@@ -7,6 +7,7 @@ import { elementwiseBackward } from './elementwise.ts';
 import { Gradients } from './gradients.ts';
 import { headBackward } from './head.ts';
 import { linearBackward } from './linear.ts';
+import { mamba3Backward } from './mamba3.ts';
 import { ReferenceViews } from './reference-views.ts';
 import { sequenceBackward } from './sequence.ts';
 import { ssdBackward } from './ssd.ts';
@@ -27,6 +28,7 @@ export function createTrainingBackend(opened: Opened): TrainingBackend {
     ...elementwiseBackward(memory),
     ...sequenceBackward(memory, gradients),
     ...ssdBackward(memory, gradients),
+    ...mamba3Backward(memory, gradients),
     ...headBackward(memory, gradients),
     ...transformerBackward(memory, gradients, (...args) => {
       views.withCaches(() => reference.attentionBackward(...args));

@@ -1,5 +1,6 @@
 import {
   type BackwardOps,
+  checkConcat,
   checkDropout,
   checkGradients,
   checkSiluGate,
@@ -11,7 +12,7 @@ import type { WasmMemory } from '../memory.ts';
 
 const halves = (value: number): [low: number, high: number] => [value >>> 0, Math.floor(value / 2 ** 32)];
 
-type Native = Pick<BackwardOps, 'addBackward' | 'siluGateBackward' | 'dropoutBackward'> &
+type Native = Pick<BackwardOps, 'addBackward' | 'concatBackward' | 'siluGateBackward' | 'dropoutBackward'> &
   Pick<TrainingBackend, 'dropout'>;
 
 /** The gradients of sums and gates, and dropout. */
@@ -47,6 +48,20 @@ export function elementwiseBackward(memory: WasmMemory): Native {
       for (const to of [a, b]) {
         if (to === null) continue;
         kernels.add_rows(from, dy.rowStride, memory.address(op, 'a gradient', to), to.rowStride, ...dy.shape);
+      }
+    },
+
+    concatBackward(dy, { a, b }) {
+      const op = 'concatBackward';
+      const kernels = memory.kernels(op);
+      const left = a?.shape[1] ?? dy.shape[1] - (b?.shape[1] ?? 0);
+      if (a !== null && b !== null) checkConcat(a, b);
+      checkGradients(op, dy, [dy.shape[0], left + (b?.shape[1] ?? dy.shape[1] - left)], {});
+      const from = memory.address(op, 'dy', dy);
+      for (const [to, column] of [[a, 0] as const, [b, left] as const]) {
+        if (to === null) continue;
+        const into = memory.address(op, 'a gradient', to);
+        kernels.add_rows(from + 4 * column, dy.rowStride, into, to.rowStride, ...to.shape);
       }
     },
 

@@ -6,6 +6,7 @@ import {
   checkGradients,
   checkSelectiveScan,
   elementCount,
+  type Slot,
   type StateField,
   type Tensor,
 } from '@mamba-ts/tensor';
@@ -13,50 +14,57 @@ import type { WasmMemory } from '../memory.ts';
 import { addressOf, ownWeight, transposedTaps } from '../weights.ts';
 import type { Gradients } from './gradients.ts';
 
+/** An address per field. */
+type Addresses<F extends readonly StateField[]> = { readonly [I in keyof F]: number };
+
 /** One segment from its last row to its first, with the addresses of its state before and of the gradient. */
-export interface BackwardStep {
+export interface BackwardStep<F extends readonly StateField[]> {
   readonly start: number;
   readonly length: number;
-  readonly state: number;
-  readonly gradient: number;
+  readonly state: Addresses<F>;
+  readonly gradient: Addresses<F>;
 }
 
 /**
  * Calls `visit` with each segment, last one first. `advance` runs the op forward over a segment, the state at the given
- * address; it is needed only where a sequence goes on in a further segment. A reset ends the gradient to the state.
+ * addresses; it is needed only where a sequence goes on in a further segment. A reset ends the gradient to the state.
  */
-export function eachBackward(
+export function eachBackward<const F extends readonly StateField[]>(
   memory: WasmMemory,
   op: string,
-  field: StateField,
+  fields: F,
   segments: readonly BackwardSegment[],
-  advance: (state: number, start: number, length: number) => void,
-  visit: (step: BackwardStep) => void,
+  advance: (state: Addresses<F>, start: number, length: number) => void,
+  visit: (step: BackwardStep<F>) => void,
 ): void {
-  const size = elementCount(field.shape);
-  const copy = (from: number): number => {
-    const to = memory.scratch(4 * size);
-    const floats = memory.floats();
-    if (from) floats.copyWithin(to / 4, from / 4, from / 4 + size);
-    else floats.fill(0, to / 4, to / 4 + size);
-    return to;
-  };
+  const sizes = fields.map(({ shape }) => elementCount(shape));
+  const addresses = (slot: Slot): Addresses<F> =>
+    fields.map((field) => memory.slots.field(op, slot, field)) as unknown as Addresses<F>;
+  const copy = (from: Addresses<F> | null): Addresses<F> =>
+    sizes.map((size, i) => {
+      const to = memory.scratch(4 * size);
+      const floats = memory.floats();
+      if (from) floats.copyWithin(to / 4, from[i]! / 4, from[i]! / 4 + size);
+      else floats.fill(0, to / 4, to / 4 + size);
+      return to;
+    }) as unknown as Addresses<F>;
+  /** Of each segment its state before, or the segment that goes before it in its sequence. */
   const states = segments.map(({ slot, reset, gradient }, i) => {
-    if (reset) return copy(0);
+    if (reset) return copy(null);
     const before = segments.slice(0, i).findLastIndex((segment) => segment.gradient === gradient);
-    return before === -1 ? memory.slots.field(op, slot, field) : -1 - before;
+    return before === -1 ? addresses(slot) : before;
   });
-  for (const [i, state] of states.entries()) {
-    if (state >= 0) continue;
-    const before = -1 - state;
+  for (const [i, before] of states.entries()) {
+    if (typeof before !== 'number') continue;
     const { start, length } = segments[before]!;
-    states[i] = copy(states[before]!);
-    if (length > 0) advance(states[i]!, start, length);
+    const state = copy(states[before] as Addresses<F>);
+    states[i] = state;
+    if (length > 0) advance(state, start, length);
   }
   for (const [i, { start, length, reset, gradient }] of [...segments.entries()].reverse()) {
-    const slopes = memory.slots.field(op, gradient, field);
-    if (length > 0) visit({ start, length, state: states[i]!, gradient: slopes });
-    if (reset) memory.floats().fill(0, slopes / 4, slopes / 4 + size);
+    const slopes = addresses(gradient);
+    if (length > 0) visit({ start, length, state: states[i] as Addresses<F>, gradient: slopes });
+    if (reset) for (const [f, size] of sizes.entries()) memory.floats().fill(0, slopes[f]! / 4, slopes[f]! / 4 + size);
   }
 }
 
@@ -91,9 +99,9 @@ export function sequenceBackward(
       eachBackward(
         memory,
         op,
-        state,
+        [state],
         segments,
-        (at, start, length) => {
+        ([at], start, length) => {
           const y = forward + 4 * channels * taps;
           kernels.causal_conv(...row(input, start), weights, offsets, at, forward, y, length, channels, taps, silu);
         },
@@ -102,12 +110,12 @@ export function sequenceBackward(
             ...row(input, step.start),
             weights,
             offsets,
-            step.state,
+            step.state[0],
             ...row(slopes, step.start),
             ...row(into, step.start),
             gradients.of(w),
             gradients.of(bias),
-            step.gradient,
+            step.gradient[0],
             step.length,
             channels,
             taps,
@@ -160,14 +168,14 @@ export function sequenceBackward(
       eachBackward(
         memory,
         op,
-        state,
+        [state],
         segments,
-        (at, start, length) => {
+        ([at], start, length) => {
           const y = memory.scratch(4 * channels * length);
           const forward = memory.scratch(4 * kernels.scan_scratch_len(count));
           kernels.selective_scan(...inputs(start), at, y, length, channels, count, forward, 0);
         },
-        ({ start, length, state: at, gradient }) =>
+        ({ start, length, state: [at], gradient: [gradient] }) =>
           kernels.selective_scan_backward(
             ...inputs(start),
             at,

@@ -41,14 +41,14 @@ export function ssdBackward(memory: WasmMemory, gradients: Gradients): Pick<Back
       eachBackward(
         memory,
         op,
-        state,
+        [state],
         segments,
-        (at, start, length) => {
+        ([at], start, length) => {
           const y = memory.scratch(4 * heads * width * length);
           const forward = memory.scratch(4 * kernels.ssd_scratch_len(width, count));
           kernels.ssd(...inputs(start), at, y, length, heads, width, count, groups, forward, 0);
         },
-        ({ start, length, state: at, gradient }) =>
+        ({ start, length, state: [at], gradient: [gradient] }) =>
           kernels.ssd_backward(
             ...inputs(start),
             at,

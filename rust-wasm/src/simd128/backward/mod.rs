@@ -6,6 +6,8 @@ pub mod conv;
 pub mod dropout;
 pub mod elementwise;
 pub mod loss;
+pub mod mamba3;
+pub mod mimo;
 pub mod norm;
 pub mod product;
 pub mod scan;

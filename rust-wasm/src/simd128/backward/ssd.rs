@@ -2,7 +2,7 @@
 //! 16 of one row of a head's state at a time. The decay is one number per head and token.
 
 use crate::lanes::F32x4;
-use crate::scalar::math::{sigmoid, softplus};
+use crate::scalar::math::{softplus, softplus_slope};
 use crate::scalar::ssd::Ssd;
 
 const CHUNK: usize = 128;
@@ -114,7 +114,10 @@ pub unsafe fn ssd(s: &Ssd, g: &Gradients, scratch: *mut f32) {
     }
 }
 
-unsafe fn pad(from: *const f32, to: *mut f32, states: usize, padded: usize) {
+/// `to = from`, filled up with zeros.
+/// # Safety
+/// `from` points to `states` f32, `to` to `padded`.
+pub(super) unsafe fn pad(from: *const f32, to: *mut f32, states: usize, padded: usize) {
     for n in 0..padded {
         *to.add(n) = if n < states { *from.add(n) } else { 0.0 };
     }
@@ -253,7 +256,7 @@ unsafe fn finish(s: &Ssd, g: &Gradients, w: &Work, head: usize, t0: usize, token
         let dstep = *w.dd.add(t) + dexp * *s.a.add(head);
         let free = softplus(raw);
         let inside = free >= s.low && free <= s.high;
-        let draw = if inside { dstep * if raw > 20.0 { 1.0 } else { sigmoid(raw) } } else { 0.0 };
+        let draw = if inside { dstep * softplus_slope(raw) } else { 0.0 };
         dbias += draw;
         if !g.dt.is_null() {
             *g.dt.add((t0 + t) * g.dt_stride + head) += draw;
