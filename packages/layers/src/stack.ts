@@ -100,8 +100,9 @@ export interface StackEnds {
   readonly contextLength: number | null;
 }
 
-const mambaEnds = (c: StackConfig): StackEnds => ({
-  embedding: 'backbone.embeddings.weight',
+/** The ends that Mambas have; `embedding` is the name of its matrix. */
+export const mambaEnds = (c: StackConfig, embedding = 'backbone.embeddings.weight'): StackEnds => ({
+  embedding,
   head: 'lm_head.weight',
   finalNorm: rmsNorm('backbone.norm_f.weight', c),
   contextLength: null,

@@ -29,7 +29,7 @@ export {
 export { jsonText, readJsonObject } from './json-file.ts';
 export { isGguf, type OpenedModel, openModel } from './model.ts';
 export { openPytorch, type PytorchFile, type PytorchTensor, pytorchWeights } from './pytorch/file.ts';
-export { safetensorsContent } from './safetensors/checkpoint.ts';
+export { safetensorsContent, storedShape } from './safetensors/checkpoint.ts';
 export { LIMITS, SAFETENSORS_BITS, type SafetensorsDType } from './safetensors/dtypes.ts';
 export { openSafetensors, type SafetensorsFile } from './safetensors/file.ts';
 export type { SafetensorsTensor } from './safetensors/header.ts';

@@ -81,10 +81,16 @@ export async function readJsonObject(
   return value as Record<string, unknown>;
 }
 
+/** Fields of config.json that transformers takes as lists of floats alone: it refuses 0 where 0.0 is meant. */
+const FLOATS = new Set(['time_step_limit']);
+
 /** JSON as Python writes and reads it, infinities as bare words, a line for each field. */
 export function jsonText(value: unknown): string {
   // JSON.stringify spells a control character out, so that no quote before it can be mistaken.
-  const marked = (_key: string, each: unknown): unknown =>
-    each === Number.POSITIVE_INFINITY || each === Number.NEGATIVE_INFINITY ? `\u0001${each}` : each;
-  return `${JSON.stringify(value, marked, 2).replaceAll(/"\\u0001(-?Infinity)"/g, '$1')}\n`;
+  const marked = (key: string, each: unknown): unknown => {
+    if (each === Number.POSITIVE_INFINITY || each === Number.NEGATIVE_INFINITY) return `\u0001${each}`;
+    if (!FLOATS.has(key) || !Array.isArray(each)) return each;
+    return each.map((number) => (Number.isInteger(number) ? `\u0001${number.toFixed(1)}` : number));
+  };
+  return `${JSON.stringify(value, marked, 2).replaceAll(/"\\u0001(-?Infinity|-?\d+\.0)"/g, '$1')}\n`;
 }

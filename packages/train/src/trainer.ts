@@ -1,4 +1,4 @@
-import type { CheckpointSource, TensorToWrite } from '@mamba-ts/loaders';
+import { type CheckpointSource, storedShape, type TensorToWrite } from '@mamba-ts/loaders';
 import { decodeToF32, MambaError, type Slot } from '@mamba-ts/tensor';
 import { AdamW, type AdamWOptions } from './adamw.ts';
 import { type Batch, countTargets } from './batch.ts';
@@ -177,7 +177,7 @@ export class Trainer {
     return [...this.model.parameters].map(([name, { spec, values }]) => ({
       name,
       dtype: 'f32',
-      shape: spec.shape,
+      shape: storedShape(spec),
       data: bytesOf(this.#average?.get(name) ?? values),
     }));
   }

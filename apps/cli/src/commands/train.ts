@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { type ConfigJson, findArchitecture } from '@mamba-ts/layers';
 import { jsonText, readJsonObject } from '@mamba-ts/loaders';
 import { openFile, saveFile } from '@mamba-ts/loaders/node';
@@ -144,7 +144,7 @@ async function begin(folder: RunFolder, options: TrainOptions, signal: AbortSign
   const tokenizerJson =
     options.tokenizer === undefined
       ? await learnTokenizer(data, options, signal)
-      : await readText(await tokenizerPath(options.tokenizer), signal);
+      : await readText(await besideTokenizer(options.tokenizer, 'tokenizer.json'), signal);
   const { vocab } = (JSON.parse(tokenizerJson) as { model: { vocab: Record<string, number> } }).model;
   const tokenizer = Tokenizer.fromJSON(tokenizerJson);
   const special =
@@ -161,7 +161,11 @@ async function begin(folder: RunFolder, options: TrainOptions, signal: AbortSign
     options: { ...kept, data: resolve(data) },
     steps: steps ?? null,
   };
-  await folder.create(plan, { 'config.json': jsonText(config), 'tokenizer.json': tokenizerJson });
+  await folder.create(plan, {
+    'config.json': jsonText(config),
+    'tokenizer.json': tokenizerJson,
+    'tokenizer_config.json': await tokenizerConfig(options.tokenizer, vocab[SEPARATOR] !== undefined),
+  });
   return plan;
 }
 
@@ -183,9 +187,20 @@ async function learnTokenizer(data: string, options: TrainOptions, signal: Abort
   }
 }
 
-/** A tokenizer.json, or the one in a folder. */
-async function tokenizerPath(path: string): Promise<string> {
-  return (await stat(path).catch(() => null))?.isDirectory() ? join(path, 'tokenizer.json') : path;
+/** A tokenizer.json is named itself, or by its folder: the path of a file beside it, or of itself. */
+async function besideTokenizer(path: string, name: string): Promise<string> {
+  if ((await stat(path).catch(() => null))?.isDirectory()) return join(path, name);
+  return name === 'tokenizer.json' ? path : join(dirname(path), name);
+}
+
+/** That of the given tokenizer where it has one. By itself transformers would take one class or another by the model. */
+async function tokenizerConfig(given: string | undefined, separated: boolean): Promise<string> {
+  const own =
+    given && (await readFile(await besideTokenizer(given, 'tokenizer_config.json'), 'utf8').catch(() => null));
+  const special = separated ? { bos_token: SEPARATOR, eos_token: SEPARATOR, pad_token: SEPARATOR } : {};
+  return (
+    own || jsonText({ tokenizer_class: 'PreTrainedTokenizerFast', ...special, clean_up_tokenization_spaces: false })
+  );
 }
 
 const readConfig = async (path: string): Promise<ConfigJson> => readJsonObject(await openFile(path), 'CONFIG', 1 << 20);

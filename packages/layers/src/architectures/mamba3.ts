@@ -2,7 +2,10 @@ import type { Architecture, ConfigJson, ModelDefinition } from '../architecture.
 import { consistent, expanded, flag, object, oneOf, positive, size } from '../config.ts';
 import { mambaStack } from '../mamba-stack.ts';
 import { type Mamba3MixerConfig, mamba3Mixer } from '../mamba3-mixer.ts';
-import { canonicalName, originalLayer, originalStack, type StackConfig } from '../stack-config.ts';
+import { originalLayer, originalStack, type StackConfig } from '../stack-config.ts';
+
+/** As state-spaces/mamba names it: this architecture has no other layout. */
+const EMBEDDING = 'backbone.embedding.weight';
 
 /** Mamba-3 (Lahoti et al. 2026), SISO and MIMO. */
 interface Mamba3Config extends StackConfig, Mamba3MixerConfig {}
@@ -47,7 +50,7 @@ function parseConfig(json: ConfigJson): Mamba3Config {
 }
 
 function createModel(c: Mamba3Config): ModelDefinition {
-  return mambaStack('mamba3', c, (prefix, layout, state) => mamba3Mixer(c, prefix, layout, state));
+  return mambaStack('mamba3', c, (prefix, layout, state) => mamba3Mixer(c, prefix, layout, state), EMBEDDING);
 }
 
 /**
@@ -67,7 +70,8 @@ export const architecture: Architecture<Mamba3Config> = {
   modelTypes: ['mamba3'],
   recognizes: (json) => originalLayer(json) === 'Mamba3',
   parseConfig,
-  canonicalName,
+  // Files that we trained at first have the other name.
+  canonicalName: (name) => (name === 'backbone.embeddings.weight' ? EMBEDDING : name),
   createModel,
   presets: {
     'mamba3-siso-187m': preset(768, 12, 1536, false),

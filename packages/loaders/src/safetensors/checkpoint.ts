@@ -1,4 +1,4 @@
-import type { DType, QuantisedDType } from '@mamba-ts/tensor';
+import type { DType, ParameterSpec, QuantisedDType } from '@mamba-ts/tensor';
 import { type Checkpoint, type ConvertOptions, counterOf, entryOf, recoded } from '../convert.ts';
 import type { TensorToWrite } from './write.ts';
 
@@ -18,7 +18,7 @@ export function safetensorsContent(
 ): TensorToWrite[] {
   const onElements = counterOf(parameters, options);
   return parameters.map((parameter) => {
-    const { name, role, shape } = parameter;
+    const { name, role } = parameter;
     const entry = entryOf(weights, parameter);
     const own = isPlain(entry.dtype) ? entry.dtype : 'f16';
     const type = dtype === undefined ? own : role === 'matrix' ? dtype : 'f32';
@@ -28,8 +28,11 @@ export function safetensorsContent(
       signal: options.signal,
       onElements,
     });
-    // A convolution of one filter per channel has an axis for it in PyTorch.
-    const stored = name.endsWith('.conv1d.weight') ? [shape[0]!, 1, ...shape.slice(1)] : shape;
-    return { name, dtype: type, shape: stored, data };
+    return { name, dtype: type, shape: storedShape(parameter), data };
   });
+}
+
+/** The shape of a parameter in a file: a convolution of one filter per channel has an axis for it in PyTorch. */
+export function storedShape({ name, shape }: Pick<ParameterSpec, 'name' | 'shape'>): readonly number[] {
+  return name.endsWith('.conv1d.weight') ? [shape[0]!, 1, ...shape.slice(1)] : shape;
 }
