@@ -39,4 +39,5 @@ export {
   stackedModel,
 } from './stack.ts';
 export type { StackConfig } from './stack-config.ts';
+export { encodeState, type StateOwner } from './state-file.ts';
 export { type StateLayout, StateLayoutBuilder } from './state-layout.ts';

@@ -9,6 +9,7 @@ import {
   type WeightSource,
 } from '@mamba-ts/tensor';
 import type { Architecture, ConfigJson, ModelDefinition, Observe } from './architecture.ts';
+import { Fingerprint } from './fingerprint.ts';
 import type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
 import { type LoadOptions, loadParameters } from './parameters.ts';
 import { skippingOps, startSkipping } from './skipping.ts';
@@ -116,6 +117,8 @@ export class LoadedLanguageModel implements LanguageModel {
   readonly #ops: Ops;
   readonly #tree: never;
   readonly #weights: readonly Weight[];
+  /** What a text begins with; null for zeros. */
+  readonly #initial: Float32Array | null;
   #disposed = false;
 
   constructor(
@@ -123,6 +126,7 @@ export class LoadedLanguageModel implements LanguageModel {
     loaded: { weights: unknown; all: readonly Weight[]; fingerprint: string },
     backend: Backend,
     skipping: UpdateSkipping | null = null,
+    initialState?: Uint8Array | undefined,
   ) {
     this.backend = backend;
     this.skipping = skipping;
@@ -130,12 +134,14 @@ export class LoadedLanguageModel implements LanguageModel {
     this.#definition = definition;
     this.#tree = loaded.weights as never;
     this.#weights = loaded.all;
-    this.stateOwner = {
+    const owner: StateOwner = {
       model: definition.modelType,
       fingerprint: loaded.fingerprint,
       adapter: null,
       layout: definition.state,
     };
+    this.#initial = initialState === undefined ? null : decodeInitial(owner, initialState);
+    this.stateOwner = initialState === undefined ? owner : { ...owner, adapter: nameOf(initialState) };
   }
 
   get vocabSize(): number {
@@ -189,7 +195,9 @@ export class LoadedLanguageModel implements LanguageModel {
 
   createState(): State {
     this.#alive();
-    return new SlotState(this, this.#createSlot(), 0);
+    const slot = this.#createSlot();
+    if (this.#initial) this.backend.writeSlot(slot, this.#initial);
+    return new SlotState(this, slot, 0);
   }
 
   loadState(bytes: Uint8Array): State {
@@ -340,6 +348,21 @@ function unpack(values: Float32Array, sequences: readonly Sequence[], vocabSize:
   });
 }
 
+/** A saved state that texts are to begin with. Throws what `decodeState` throws, and `STATE_POSITION`. */
+function decodeInitial(owner: StateOwner, bytes: Uint8Array): Float32Array {
+  const { position, values } = decodeState(owner, bytes);
+  if (position === 0) return values;
+  throw new MambaError(
+    'STATE_POSITION',
+    `a text begins with a state that has read nothing (a tuned one), but this one has read ${position} tokens. Load it as a ` +
+      'state, or its session, to go on from there',
+    { position },
+  );
+}
+
+/** What states are tagged with that began from a given one: another beginning is another history. */
+const nameOf = (state: Uint8Array): string => `state ${new Fingerprint().bytes(state).digest()}`;
+
 /** How to load a model. */
 export interface LoadModelOptions extends LoadOptions {
   /**
@@ -347,6 +370,11 @@ export interface LoadModelOptions extends LoadOptions {
    * given. Throws `INVALID_OPTION` for what is no number above 0, `SKIP_MODEL` for other models than Mamba-1 and 2.
    */
   readonly skipBelow?: number | undefined;
+  /**
+   * A saved state of the model that has read no token, such as `mamba tune` makes: what every text begins with. Throws what
+   * `LanguageModel.loadState` throws, and `STATE_POSITION`.
+   */
+  readonly initialState?: Uint8Array | undefined;
 }
 
 /** Loads the weights of `json`'s model from `source` onto `backend`. */
@@ -357,12 +385,17 @@ export async function loadLanguageModel(
   backend: Backend,
   options: LoadModelOptions = {},
 ): Promise<LoadedLanguageModel> {
-  const { skipBelow, ...loading } = options;
+  const { skipBelow, initialState, ...loading } = options;
   const skipping = skipBelow === undefined ? null : startSkipping(architecture, skipBelow);
   const definition = architecture.createModel(architecture.parseConfig(json));
   const renamed: WeightSource = renameEntries(source, architecture.canonicalName);
   const loaded = await loadParameters(definition.parameters, renamed, backend, loading);
-  return new LoadedLanguageModel(definition, loaded, backend, skipping);
+  try {
+    return new LoadedLanguageModel(definition, loaded, backend, skipping, initialState);
+  } catch (error) {
+    for (const weight of loaded.all) backend.freeWeight(weight);
+    throw error;
+  }
 }
 
 function renameEntries(source: WeightSource, rename: (name: string) => string): WeightSource {

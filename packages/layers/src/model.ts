@@ -39,7 +39,7 @@ export interface LanguageModel {
   readonly contextLength?: number | null;
   /** Most ids in one forward call; longer texts are fed in pieces. */
   readonly maxChunk: number;
-  /** A state before any token. */
+  /** A state before any token: zeros, or what the model was told to begin with. */
   createState(): State;
   /**
    * Reads what `State.save` wrote. Throws `STATE_FORMAT` for mangled bytes, `STATE_VERSION` for another version's,

@@ -22,7 +22,7 @@ export interface StateOwner {
   readonly model: string;
   /** Of the weights, their dtypes included. */
   readonly fingerprint: string;
-  /** Of an adapter over the weights; null for none. */
+  /** Of what the model does besides its weights, such as the state that its texts begin with; null for nothing. */
   readonly adapter: string | null;
   readonly layout: StateLayout;
 }
@@ -33,6 +33,7 @@ const describe = ({ fields, caches }: StateLayout): { fields: unknown[]; caches?
   ...(caches.length > 0 && { caches: caches.map(({ name, heads, width }) => ({ name, heads, width })) }),
 });
 
+/** A saved state of a model: `values` of its slot after `position` tokens, as `State.save` writes it. */
 export function encodeState(owner: StateOwner, position: number, values: Float32Array): Uint8Array {
   const header = new TextEncoder().encode(
     JSON.stringify({

@@ -166,7 +166,9 @@ async function* reordered(
   yield out;
 }
 
-function encoderOf(type: string, tensor: string): (values: Float32Array) => Uint8Array {
+/** From f32 values, whole blocks of the type, to its bytes. Throws `TENSOR_RANGE` for a value that it cannot hold. */
+/** Encodes f32 values (whole blocks of the type). Throws `TENSOR_RANGE` for one that the type cannot hold. */
+export function encoderOf(type: string, tensor: string): (values: Float32Array) => Uint8Array {
   if (type === 'f32') {
     return (values) => {
       const view = new DataView(new ArrayBuffer(4 * values.length));

@@ -1,4 +1,13 @@
 export {
+  type Adapter,
+  type AdapterDescription,
+  adapterConfigText,
+  adapterContent,
+  type LowRankUpdate,
+  openAdapter,
+} from './adapter/file.ts';
+export { mergedSource, weightSample } from './adapter/merge.ts';
+export {
   type ByteSource,
   blobSource,
   memorySource,

@@ -19,6 +19,8 @@ const LOAD_OPTIONS: Readonly<Record<keyof LoadOptions, true>> = {
   backend: true,
   threads: true,
   skipBelow: true,
+  adapter: true,
+  state: true,
   worker: true,
   signal: true,
   onProgress: true,

@@ -25,9 +25,10 @@ export type ModelSource = string | URL | Iterable<File> | KeptSource;
 export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
   checkLoadOptions(options);
   const wire = browserSource(source);
+  const adapter = options.adapter === undefined ? undefined : wireSource(options.adapter, addressOf);
   // Only a page may ask, a worker not. Not waited for: a browser may ask the visitor, who may not answer.
   if (typeof wire === 'object' && 'keep' in wire) navigator.storage?.persist?.().catch(() => {});
-  if (options.worker === false) return loadLocalModel(await openBrowserSource(wire, options), options);
+  if (options.worker === false) return loadLocalModel(await openBrowserSource(wire, { ...options, adapter }), options);
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
   const client = clientOf(
     {
@@ -36,14 +37,15 @@ export async function fromPretrained(source: ModelSource, options: LoadOptions =
     },
     (fail) => worker.addEventListener('error', ({ message }) => fail(new Error(message))),
   );
-  return loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options);
+  return loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options, adapter);
 }
 
+const addressOf = (given: string | URL): string => new URL(given, location.href).href;
+
 function browserSource(source: ModelSource): BrowserSource {
-  const address = (given: string | URL): string => new URL(given, location.href).href;
   if (typeof source === 'string' && isHubId(source)) return { keep: source };
   if (typeof source === 'object' && source !== null && 'keep' in source) {
-    return { keep: isHubId(source.keep) ? source.keep : address(source.keep) };
+    return { keep: isHubId(source.keep) ? source.keep : addressOf(source.keep) };
   }
-  return wireSource(source, address);
+  return wireSource(source, addressOf);
 }

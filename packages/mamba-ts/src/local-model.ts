@@ -193,6 +193,7 @@ export async function loadLocalModel(opened: OpenedModel, options: LoadOptions =
     const model = await loadLanguageModel(architecture, withEndTokens(opened), opened.weights, backend, {
       signal,
       skipBelow: options.skipBelow,
+      initialState: options.state,
       onProgress: onProgress && ((done, total) => onProgress({ phase: 'weights', done, total })),
     });
     const tokenizer = tokenizerOf(opened);

@@ -20,8 +20,10 @@ export type ModelSource = string | URL | Iterable<File>;
  */
 export async function fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<MambaModel> {
   checkLoadOptions(options);
-  const wire = wireSource(source, (given) => (typeof given === 'string' ? given : given.href));
-  if (options.worker === false) return loadLocalModel(await openNodeSource(wire, options), options);
+  const address = (given: string | URL): string => (typeof given === 'string' ? given : given.href);
+  const wire = wireSource(source, address);
+  const adapter = options.adapter === undefined ? undefined : wireSource(options.adapter, address);
+  if (options.worker === false) return loadLocalModel(await openNodeSource(wire, { ...options, adapter }), options);
   const worker = new Worker(new URL('./node/worker.ts', import.meta.url));
   const client = clientOf(
     {
@@ -42,5 +44,6 @@ export async function fromPretrained(source: ModelSource, options: LoadOptions =
     },
     wire,
     options,
+    adapter,
   );
 }

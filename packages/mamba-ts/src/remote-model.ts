@@ -4,7 +4,7 @@ import type { ChatMessage } from '@mamba-ts/tokenizer';
 import { drain } from './drain.ts';
 import { remoteStream } from './remote-stream.ts';
 import type { Client } from './rpc.ts';
-import type { Prompt } from './serve-model.ts';
+import type { LoadRequest, Prompt, WireSource } from './serve-model.ts';
 import { type OpenedSession, RemoteSession } from './session/remote-session.ts';
 import type { LoadSessionOptions, Session, SessionOptions } from './session/types.ts';
 import type {
@@ -119,14 +119,21 @@ class RemoteModel implements MambaModel {
   }
 }
 
-/** Loads a checkpoint in `worker`, which knows what `source` means; where that fails the worker is ended. */
-export async function loadRemoteModel(worker: ModelWorker, source: unknown, options: LoadOptions): Promise<MambaModel> {
+/**
+ * Loads a checkpoint in `worker`, which knows what `source` and `adapter` mean; where that fails the worker is ended.
+ */
+export async function loadRemoteModel(
+  worker: ModelWorker,
+  source: unknown,
+  options: LoadOptions,
+  adapter: WireSource | undefined,
+): Promise<MambaModel> {
   // The rest crosses to the worker: plain values, all of them.
-  const { onProgress, signal, worker: _, ...plain } = options;
+  const { onProgress, signal, worker: _, adapter: __, ...plain } = options;
   try {
     const info = await worker.client.call<ModelInfo, Progress>(
       'load',
-      { source, options: plain },
+      { source, options: plain, adapter } satisfies LoadRequest<unknown>,
       { signal, onEvent: (progress) => onProgress?.(progress) },
     );
     return new RemoteModel(info, worker);

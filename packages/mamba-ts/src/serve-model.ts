@@ -9,8 +9,10 @@ import type { ChatOptions, GenerateOptions, LoadOptions, Progress, ScoreOptions 
 /** What crosses to the worker to open a checkpoint: anything that structured cloning can carry. */
 export type WireSource = string | readonly File[];
 
-/** How the opening of a checkpoint is told of and ended. */
+/** How the opening of a checkpoint is told of and ended, and what is merged into it. */
 export interface OpenOptions {
+  /** The folder of an adapter, or its files. */
+  readonly adapter?: WireSource | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called while files are downloaded. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -19,6 +21,13 @@ export interface OpenOptions {
 /** Opens a checkpoint where the worker runs. */
 export type OpenSource<Source> = (source: Source, options: OpenOptions) => Promise<OpenedModel>;
 
+/** What a worker is asked to load. */
+export interface LoadRequest<Source> {
+  readonly source: Source;
+  readonly options: Omit<LoadOptions, 'adapter'>;
+  readonly adapter: WireSource | undefined;
+}
+
 export type Prompt = string | readonly number[];
 
 /** The worker's side: one model behind a port. */
@@ -26,9 +35,10 @@ export function serveModel<Source>(port: Port, open: OpenSource<Source>): void {
   let model: LocalModel;
   serve(port, {
     ...sessionHandlers(() => model),
-    async load({ source, options }: { source: Source; options: LoadOptions }, emit, signal) {
+    async load({ source, options, adapter }: LoadRequest<Source>, emit, signal) {
       const onProgress = (progress: Progress): void => emit(progress);
-      model = await loadLocalModel(await open(source, { signal, onProgress }), { ...options, signal, onProgress });
+      const opened = await open(source, { signal, onProgress, adapter });
+      model = await loadLocalModel(opened, { ...options, signal, onProgress });
       return model.info;
     },
     async generate({ prompt, options }: { prompt: Prompt; options: GenerateOptions }, emit, signal) {

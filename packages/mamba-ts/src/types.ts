@@ -31,6 +31,16 @@ export interface LoadOptions {
    * skipped. None unless given. Throws `INVALID_OPTION` for what is no number above 0, `SKIP_MODEL` for other models.
    */
   readonly skipBelow?: number;
+  /**
+   * An adapter in PEFT's layout (LoRA) that is merged into the weights as they are read: the path or address of its folder, or
+   * its files. Throws `ADAPTER_BASE` where it belongs to another model.
+   */
+  readonly adapter?: string | URL | Iterable<File>;
+  /**
+   * A saved state that has read no token, such as the one that `mamba tune --method state` writes: every text begins with it,
+   * in sessions too. Throws `STATE_FORMAT`, `STATE_MODEL` for another model's, `STATE_POSITION`.
+   */
+  readonly state?: Uint8Array;
   /** Run the model in a worker, so that the caller's thread stays free; true unless told otherwise. */
   readonly worker?: boolean;
   /** Ends the loading by throwing its reason. */

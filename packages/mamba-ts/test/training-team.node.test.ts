@@ -1,11 +1,12 @@
 import { findArchitecture } from '@mamba-ts/layers';
 import {
+  createTrainable,
   initialParameters,
   memoryTokens,
   type Team,
-  TrainableModel,
   Trainer,
   type TrainingOptions,
+  type Tuning,
 } from '@mamba-ts/train';
 import { createTrainingBackend } from 'mamba-ts';
 import { createTrainingTeam } from 'mamba-ts/node';
@@ -23,14 +24,14 @@ const OPTIONS: TrainingOptions = {
   shape: 'cosine',
 };
 
-async function train(threads: number): Promise<Record<string, number[]>> {
+async function train(threads: number, tuning: Tuning): Promise<Record<string, number[]>> {
   const architecture = await findArchitecture(config);
   const definition = architecture.createModel(architecture.parseConfig(config));
   const values = initialParameters(definition.parameters, 3);
   const backend = await createTrainingBackend('wasm-simd');
-  const model = await TrainableModel.create(definition, values, backend);
+  const model = await createTrainable(definition, values, backend, tuning);
   const team: Team | undefined =
-    threads > 1 ? await createTrainingTeam(threads, { config, backend: 'wasm-simd', values }) : undefined;
+    threads > 1 ? await createTrainingTeam(threads, { config, backend: 'wasm-simd', values, tuning }) : undefined;
   const trainer = new Trainer(model, text, 3, OPTIONS, team);
   for (let step = 0; step < 3; step++) await trainer.advance();
   const bits = Object.fromEntries(trainer.weights().map(({ name, data }) => [name, [...(data as Uint8Array)]]));
@@ -39,9 +40,15 @@ async function train(threads: number): Promise<Record<string, number[]>> {
   return bits;
 }
 
-test('worker threads train to the same bits as one thread alone', async () => {
-  const alone = await train(1);
-  expect(await train(2)).toEqual(alone);
+const TUNINGS: readonly Tuning[] = [
+  { method: 'full' },
+  { method: 'lora', seed: 1, rank: 2, alpha: 4, targets: ['in_proj', 'out_proj'] },
+  { method: 'state' },
+];
+
+test.each(TUNINGS)('$method: worker threads train to the same bits as one thread alone', async (tuning) => {
+  const alone = await train(1, tuning);
+  expect(await train(2, tuning)).toEqual(alone);
 });
 
 test('what a worker throws arrives as it is, and ends the team', async () => {

@@ -1,6 +1,6 @@
 import { type Batch, rowsWithTargets } from './batch.ts';
-import type { TrainableModel } from './model.ts';
 import { Tape, type TapeOptions } from './tape.ts';
+import type { Trainable } from './trainable.ts';
 
 /** What one pass tells. */
 export interface LossOfPass {
@@ -16,7 +16,7 @@ export interface LossOfPass {
  * `batch.segments` advance.
  */
 export async function backpropagate(
-  model: TrainableModel,
+  model: Trainable,
   batch: Batch,
   scale?: number,
   options: TapeOptions = {},
@@ -27,6 +27,7 @@ export async function backpropagate(
   try {
     const losses = model.losses(tape, batch); // [targets, 1]
     tape.backward(losses, backend.upload(new Float32Array(count).fill(scale ?? 1 / count), [count, 1]));
+    await model.collect?.(tape);
     const nats = (await backend.read(tape.value(losses))).reduce((sum, value) => sum + value, 0);
     return { nats, count };
   } finally {

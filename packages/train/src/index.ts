@@ -14,6 +14,13 @@ export {
 } from './data.ts';
 export { updateAverage } from './ema.ts';
 export { initialParameters } from './initial.ts';
+export {
+  defaultTargets,
+  type LoraOptions,
+  type LoraPair,
+  loraPairs,
+  lowRankUpdates,
+} from './lora.ts';
 export { type Parameter, type ParameterValues, parameterSource, readParameters, TrainableModel } from './model.ts';
 export { type ScheduleOptions, schedule, stepsFor, TIMED_STEPS } from './schedule.ts';
 export {
@@ -25,5 +32,8 @@ export {
   sumGradients,
   type Team,
 } from './share.ts';
+export { INITIAL_STATE, StateTuning } from './state-tuning.ts';
 export { Tape, type TapeOptions } from './tape.ts';
+export type { Trainable } from './trainable.ts';
 export { type StepReport, Trainer, type TrainingOptions } from './trainer.ts';
+export { createTrainable, type Tuning } from './tuning.ts';

@@ -1,6 +1,7 @@
 import {
   type Architecture,
   type ConfigJson,
+  type LoadedParameters,
   listParameters,
   loadParameters,
   type ModelDefinition,
@@ -9,6 +10,7 @@ import {
   decodeToF32,
   MambaError,
   type ParameterSpec,
+  type ParameterTree,
   type Tensor,
   type TensorEntry,
   type TrainingBackend,
@@ -17,7 +19,9 @@ import {
 } from '@mamba-ts/tensor';
 import type { Batch } from './batch.ts';
 import { rowsWithTargets } from './batch.ts';
+import { type LoraPair, type LowRankWeights, withLowRank } from './lora.ts';
 import type { Tape } from './tape.ts';
+import type { Trainable } from './trainable.ts';
 
 /** One tensor that training changes. */
 export interface Parameter {
@@ -90,23 +94,52 @@ function sourceOf(specs: readonly ParameterSpec[], values: ParameterValues): Wei
   };
 }
 
-/** A model whose weights change: its parameters by name, and the gradients that the backend keeps of them. */
-export class TrainableModel {
+/** Weights in the shape of their tree, and one by one. */
+type Loaded = Pick<LoadedParameters<ParameterTree>, 'weights' | 'all'>;
+
+/** The loaded parameters of a tree, from now on with gradients. */
+function trained(
+  tree: ParameterTree,
+  { all }: Loaded,
+  values: ParameterValues,
+  backend: TrainingBackend,
+): Map<string, Parameter> {
+  const byName = new Map(all.map((weight) => [weight.name, weight]));
+  return new Map(
+    listParameters(tree).map((spec) => {
+      const weight = byName.get(spec.name)!;
+      if (spec.map && !spec.slope) {
+        throw new MambaError('UNSUPPORTED', `parameter "${spec.name}" has a map without a slope and cannot be trained`);
+      }
+      backend.trackGradient(weight);
+      return [spec.name, { spec, weight, values: values.get(spec.name)! }];
+    }),
+  );
+}
+
+/** A model whose weights change, or small updates of them: by name, with the gradients that the backend keeps of them. */
+export class TrainableModel implements Trainable {
   readonly definition: ModelDefinition;
   readonly backend: TrainingBackend;
+  /** What training changes. */
   readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly #weights: readonly Weight[];
   readonly #tree: never;
+  readonly #updates: LowRankWeights;
 
   private constructor(
     definition: ModelDefinition,
     backend: TrainingBackend,
-    tree: unknown,
+    { weights, all }: Loaded,
     parameters: ReadonlyMap<string, Parameter>,
+    updates: LowRankWeights = new Map(),
   ) {
     this.definition = definition;
     this.backend = backend;
-    this.#tree = tree as never;
+    this.#tree = weights as never;
+    this.#weights = all;
     this.parameters = parameters;
+    this.#updates = updates;
   }
 
   /** Puts `values`, which it keeps and changes, onto `backend`. Throws `MISSING_TENSOR` or `TENSOR_SHAPE`. */
@@ -115,19 +148,43 @@ export class TrainableModel {
     values: ParameterValues,
     backend: TrainingBackend,
   ): Promise<TrainableModel> {
+    const loaded = await loadParameters(
+      definition.parameters,
+      sourceOf(listParameters(definition.parameters), values),
+      backend,
+    );
+    return new TrainableModel(definition, backend, loaded, trained(definition.parameters, loaded, values, backend));
+  }
+
+  /**
+   * The same with weights that stay as they are. What training changes is low-rank updates of some of them (LoRA), where
+   * `lora` names any: their `values`, which it keeps and changes.
+   */
+  static async createFrozen(
+    definition: ModelDefinition,
+    base: ParameterValues,
+    backend: TrainingBackend,
+    lora: readonly LoraPair[] = [],
+    values: ParameterValues = new Map(),
+  ): Promise<TrainableModel> {
     const specs = listParameters(definition.parameters);
-    const { weights, all } = await loadParameters(definition.parameters, sourceOf(specs, values), backend);
-    const byName = new Map(all.map((weight) => [weight.name, weight]));
-    const parameters = new Map<string, Parameter>();
-    for (const spec of specs) {
-      const weight = byName.get(spec.name)!;
-      if (spec.map && !spec.slope) {
-        throw new MambaError('UNSUPPORTED', `parameter "${spec.name}" has a map without a slope and cannot be trained`);
-      }
-      backend.trackGradient(weight);
-      parameters.set(spec.name, { spec, weight, values: values.get(spec.name)! });
-    }
-    return new TrainableModel(definition, backend, weights, parameters);
+    const loaded = await loadParameters(definition.parameters, sourceOf(specs, base), backend);
+    const tree = lora.flatMap(({ a, b }) => [a, b]);
+    // The loader knows maps of vectors only: the first update hands over the mapped values.
+    const unmapped = tree.map(({ map: _, ...spec }) => spec);
+    const added = await loadParameters(unmapped, sourceOf(tree, values), backend);
+    const parameters = trained(tree, added, values, backend);
+    const weightOf = new Map(loaded.all.map((weight) => [weight.name, weight]));
+    const updates = new Map(
+      lora.map(({ target, a, b }) => [
+        weightOf.get(target)!,
+        { a: parameters.get(a.name)!.weight, b: parameters.get(b.name)!.weight },
+      ]),
+    );
+    const all = [...loaded.all, ...added.all];
+    const model = new TrainableModel(definition, backend, { weights: loaded.weights, all }, parameters, updates);
+    for (const name of parameters.keys()) model.update(name);
+    return model;
   }
 
   /** From config.json and a checkpoint of its architecture. */
@@ -143,7 +200,8 @@ export class TrainableModel {
 
   /** Nats of each target of the batch, `[targets, 1]`, recorded on the tape. */
   losses(tape: Tape, { ids, targets, segments }: Batch): Tensor {
-    const hidden = this.definition.hidden(tape.ops, this.#tree, ids, segments); // [T, dModel]
+    const ops = withLowRank(tape, this.#updates);
+    const hidden = this.definition.hidden(ops, this.#tree, ids, segments); // [T, dModel]
     const { rows, wanted } = rowsWithTargets(targets);
     return tape.crossEntropy(hidden, this.definition.head(this.#tree), rows, wanted, this.definition.vocabSize);
   }
@@ -170,7 +228,7 @@ export class TrainableModel {
 
   /** Gives the memory of its weights back. */
   dispose(): void {
-    for (const { weight } of this.parameters.values()) this.backend.freeWeight(weight);
+    for (const weight of this.#weights) this.backend.freeWeight(weight);
   }
 
   #parameter(name: string): Parameter {

@@ -1,8 +1,8 @@
 import type { Segment, Slot } from '@mamba-ts/tensor';
 import { backpropagate, type LossOfPass } from './backpropagate.ts';
 import type { Batch } from './batch.ts';
-import type { TrainableModel } from './model.ts';
 import type { TapeOptions } from './tape.ts';
+import type { Trainable } from './trainable.ts';
 
 /** A part of a step that one worker computes: whole sequences, without the slots of any backend. */
 export interface Share {
@@ -17,7 +17,7 @@ export interface Share {
 
 /** Loss and gradients of one share. */
 export interface ShareResult extends LossOfPass {
-  /** By the name of the parameter, as `TrainableModel.gradient` gives them. */
+  /** By the name of the parameter, as `Trainable.gradient` gives them. */
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
@@ -60,10 +60,10 @@ export function sharesOf(
 
 /** Computes shares on one model, whose slots it makes as they are needed. */
 export class ShareRunner {
-  readonly #model: TrainableModel;
+  readonly #model: Trainable;
   readonly #slots: Slot[] = [];
 
-  constructor(model: TrainableModel) {
+  constructor(model: Trainable) {
     this.#model = model;
   }
 
@@ -100,7 +100,7 @@ export class ShareRunner {
 }
 
 /** A team of one: the model itself, on the thread that asks. */
-export function localTeam(model: TrainableModel): Team {
+export function localTeam(model: Trainable): Team {
   const runner = new ShareRunner(model);
   return {
     async run(shares, signal) {

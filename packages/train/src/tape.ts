@@ -70,6 +70,14 @@ export class Tape {
     );
   }
 
+  /** x + y, recorded: as `ops.add`, without dropout. */
+  sum(x: Tensor, y: Tensor): Tensor {
+    const b = this.#backend;
+    return this.#push(b.add(inner(x), inner(y)), (dy) =>
+      b.addBackward(dy, { a: this.#gradient(x), b: this.#gradient(y) }),
+    );
+  }
+
   /** The recorded tensor as the backend knows it, for reading. */
   value(x: Tensor): Tensor {
     return inner(x);
@@ -254,10 +262,7 @@ export class Tape {
       concat: (x, y) =>
         push(b.concat(inner(x), inner(y)), (dy) => b.concatBackward(dy, { a: gradient(x), b: gradient(y) })),
 
-      add: (x, y) => {
-        const kept = this.#drop(y);
-        return push(b.add(inner(x), inner(kept)), (dy) => b.addBackward(dy, { a: gradient(x), b: gradient(kept) }));
-      },
+      add: (x, y) => this.sum(x, this.#drop(y)),
 
       logits: () => {
         throw new MambaError(

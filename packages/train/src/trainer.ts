@@ -5,10 +5,10 @@ import { type Batch, countTargets } from './batch.ts';
 import { clipScale, globalNorm } from './clip.ts';
 import { type BatchShape, type BatchSource, documents, drawBatch, type TokenSource } from './data.ts';
 import { updateAverage } from './ema.ts';
-import type { TrainableModel } from './model.ts';
 import { type ScheduleOptions, schedule } from './schedule.ts';
 import { localTeam, type Share, sharesOf, sumGradients, type Team } from './share.ts';
 import { Tape } from './tape.ts';
+import type { Trainable } from './trainable.ts';
 
 /** How to train. */
 export interface TrainingOptions extends BatchShape, Omit<ScheduleOptions, 'steps'> {
@@ -51,7 +51,7 @@ const DROPOUT_KEY = 1;
  * was never interrupted.
  */
 export class Trainer {
-  readonly model: TrainableModel;
+  readonly model: Trainable;
   readonly #draw: BatchSource;
   readonly #options: TrainingOptions;
   readonly #optimizer: AdamW;
@@ -66,7 +66,7 @@ export class Trainer {
    * computes the gradients; left out, this thread does. `data`: a text to draw pieces of, or what makes the batches.
    */
   constructor(
-    model: TrainableModel,
+    model: Trainable,
     data: TokenSource | BatchSource,
     steps: number | null,
     options: TrainingOptions,
@@ -172,13 +172,18 @@ export class Trainer {
     return nats / (text.length - 1);
   }
 
-  /** The weights of the model for a file, by canonical name: the average where there is one. */
+  /** What was trained, by name: the average where there is one. */
+  values(): ReadonlyMap<string, Float32Array> {
+    return this.#average ?? new Map([...this.model.parameters].map(([name, { values }]) => [name, values]));
+  }
+
+  /** The same for a file. */
   weights(): TensorToWrite[] {
-    return [...this.model.parameters].map(([name, { spec, values }]) => ({
+    return [...this.values()].map(([name, values]) => ({
       name,
       dtype: 'f32',
-      shape: storedShape(spec),
-      data: bytesOf(this.#average?.get(name) ?? values),
+      shape: storedShape(this.model.parameters.get(name)!.spec),
+      data: bytesOf(values),
     }));
   }
 

@@ -1,10 +1,10 @@
 import { createWasmTrainingBackend } from '@mamba-ts/kernels';
-import { findArchitecture } from '@mamba-ts/layers';
-import { memoryFolder, memorySource, openModel, openSafetensors } from '@mamba-ts/loaders';
+import { type ConfigJson, findArchitecture, type ModelDefinition } from '@mamba-ts/layers';
+import { memoryFolder, memorySource, type OpenedModel, openModel, openSafetensors } from '@mamba-ts/loaders';
 import { decodeToF32, type Segment, type Slot, type TrainingBackend } from '@mamba-ts/tensor';
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { loadFixture } from '../../../fixtures/load.ts';
-import { type Batch, initialParameters, NO_TARGET, TrainableModel } from '../src/index.ts';
+import { type Batch, initialParameters, NO_TARGET, readParameters, TrainableModel } from '../src/index.ts';
 
 /** Backends that can train, in f32. */
 export const BACKENDS: Readonly<Record<string, () => Promise<TrainingBackend>>> = {
@@ -34,13 +34,27 @@ export const FIXTURES: readonly string[] = [
   'llama/one-key',
 ];
 
-/** A model of fixtures/ on a backend that can train. */
-export async function trainableFixture(name: string, backend: TrainingBackend): Promise<TrainableModel> {
+/** A model of fixtures/ as its files give it. */
+export async function openFixture(name: string): Promise<OpenedModel> {
   const files: Record<string, Uint8Array> = {};
   for (const file of ['config.json', 'model.safetensors']) files[file] = await loadFixture(`${name}/${file}`);
-  const { config, weights } = await openModel(memoryFolder(name, files));
-  const json = config as Record<string, unknown>;
-  return TrainableModel.load(await findArchitecture(json), json, weights, backend);
+  return openModel(memoryFolder(name, files));
+}
+
+/** The same with what trains it: its definition, and its weights in f32. */
+export async function fixtureParameters(
+  name: string,
+): Promise<{ definition: ModelDefinition; base: Map<string, Float32Array> }> {
+  const { config, weights } = await openFixture(name);
+  const architecture = await findArchitecture(config);
+  const definition = architecture.createModel(architecture.parseConfig(config as ConfigJson));
+  return { definition, base: await readParameters(architecture, definition, weights) };
+}
+
+/** A model of fixtures/ on a backend that can train. */
+export async function trainableFixture(name: string, backend: TrainingBackend): Promise<TrainableModel> {
+  const { definition, base } = await fixtureParameters(name);
+  return TrainableModel.create(definition, base, backend);
 }
 
 /** The name of a small Mamba-1 without selection, which no fixture of transformers can be. */

@@ -1,9 +1,19 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isGguf, isHubId, type OpenedModel, openFiles, openModel, splitName } from '@mamba-ts/loaders';
+import {
+  isGguf,
+  isHubId,
+  type ModelFolder,
+  type OpenedModel,
+  openFiles,
+  openModel,
+  openUrl,
+  splitName,
+} from '@mamba-ts/loaders';
 import { openFile, openFolder, openHubModel, type PullOptions } from '@mamba-ts/loaders/node';
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
+import { withAdapter } from '../adapter.ts';
 import { openAddress } from '../browser-source.ts';
 import type { OpenOptions, WireSource } from '../serve-model.ts';
 
@@ -15,6 +25,17 @@ export interface OpenNodeOptions extends OpenOptions, Pick<PullOptions, 'onNote'
  * `ORG/NAME[@REVISION][:FILE]`, which comes into the Hugging Face cache first. What exists as a path is one.
  */
 export async function openNodeSource(source: WireSource, options: OpenNodeOptions = {}): Promise<OpenedModel> {
+  const opened = await openBase(source, options);
+  return withAdapter(opened, await adapterFolder(options.adapter), options.signal);
+}
+
+async function adapterFolder(adapter: WireSource | undefined): Promise<ModelFolder | undefined> {
+  if (typeof adapter !== 'string') return adapter && openFiles(adapter);
+  if (/^https?:/.test(adapter)) return openUrl(adapter);
+  return openFolder(adapter.startsWith('file:') ? pathOf(adapter) : adapter);
+}
+
+async function openBase(source: WireSource, options: OpenNodeOptions): Promise<OpenedModel> {
   const { signal } = options;
   if (typeof source !== 'string') return openModel(openFiles(source), signal);
   if (/^https?:/.test(source)) return openAddress(source, signal);

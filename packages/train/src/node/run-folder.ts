@@ -19,8 +19,10 @@ export interface RunPosition {
   readonly step: number;
   /** Seconds of work in all parts of the run. */
   readonly seconds: number;
-  /** The lowest validation loss so far, of which model.safetensors is; null before the first. */
+  /** The lowest validation loss so far, of which the saved model is; null before the first. */
   readonly best: number | null;
+  /** The validation loss before the first step, of a tuned model. */
+  readonly before?: number;
   /** Bytes of log.jsonl. */
   readonly logBytes: number;
 }

@@ -1,12 +1,12 @@
 import type { Architecture, ConfigJson } from '@mamba-ts/layers';
-import { listParameters } from '@mamba-ts/layers';
 import { MambaError, type TrainingBackend } from '@mamba-ts/tensor';
 import type { TokenSource } from '../data.ts';
 import { initialParameters } from '../initial.ts';
-import { TrainableModel } from '../model.ts';
+import type { ParameterValues } from '../model.ts';
 import { stepsFor, TIMED_STEPS } from '../schedule.ts';
 import type { Team } from '../share.ts';
 import { Trainer, type TrainingOptions } from '../trainer.ts';
+import { createTrainable, type Tuning } from '../tuning.ts';
 import type { LogLine, RunFolder, RunPlan, RunPosition } from './run-folder.ts';
 
 /** A run, ready to be begun or gone on with. */
@@ -16,6 +16,8 @@ export interface TrainingRun {
   readonly architecture: Architecture;
   readonly config: ConfigJson;
   readonly backend: TrainingBackend;
+  /** A trained model to begin with, and what of it is trained on; left out, all of a model of random weights is trained. */
+  readonly tuned?: TunedModel | undefined;
   /** Who computes the gradients, given the values to begin with; this thread where left out. The same bits either way. */
   readonly team?: ((values: ReadonlyMap<string, Float32Array>) => Promise<Team>) | undefined;
   readonly training: TokenSource;
@@ -29,6 +31,15 @@ export interface TrainingRun {
   readonly saveEvery: number;
   /** Checkpoints that are kept. */
   readonly keep: number;
+}
+
+/** A model that a run goes on from. */
+export interface TunedModel {
+  /** Its weights, as a file holds them. */
+  readonly base: ParameterValues;
+  readonly tuning: Tuning;
+  /** Keeps what was trained, in place of `RunFolder.saveModel`. */
+  readonly save: (trainer: Trainer) => Promise<void>;
 }
 
 /** How to follow a run. */
@@ -48,8 +59,11 @@ export interface TrainingResult {
   readonly tok_s: number;
   /** Mean of the last steps, at most 50, with dropout. Nats per token. */
   readonly train_loss: number;
-  /** Of model.safetensors: the best of all evaluations. Nats per token. */
+  /** Of what was saved: the best of all evaluations. Nats per token. */
   readonly val_loss: number;
+  /** Before the first step, of a tuned model. Nats per token. */
+  readonly val_loss_before?: number;
+  /** Numbers that were trained. */
   readonly params: number;
 }
 
@@ -58,19 +72,26 @@ export interface TrainingResult {
  * trainer and the folder throw, and the signal's reason, after which the run can be resumed from the last checkpoint.
  */
 export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promise<TrainingResult> {
-  const { folder, architecture, config, backend, options, minutes, evalEvery, saveEvery, keep } = run;
+  const { folder, architecture, config, backend, tuned, options, minutes, evalEvery, saveEvery, keep } = run;
   const { signal, onStep } = hooks;
   const definition = architecture.createModel(architecture.parseConfig(config));
-  const values = initialParameters(definition.parameters, options.seed);
-  const model = await TrainableModel.create(definition, values, backend);
+  const values = tuned?.base ?? initialParameters(definition.parameters, options.seed);
+  const model = await createTrainable(definition, values, backend, tuned?.tuning);
+  const save = tuned?.save ?? ((trainer) => folder.saveModel(trainer));
   const team = await run.team?.(values);
   let { steps } = run.plan;
   const trainer = new Trainer(model, run.training, steps, options, team);
   try {
-    let position: RunPosition = (await folder.restore(trainer)) ?? { step: 0, seconds: 0, best: null, logBytes: 0 };
-    const before = position.seconds;
     const started = performance.now();
-    const seconds = (): number => before + (performance.now() - started) / 1000;
+    let position: RunPosition = (await folder.restore(trainer)) ?? { step: 0, seconds: 0, best: null, logBytes: 0 };
+    const earlier = position.seconds;
+    const seconds = (): number => earlier + (performance.now() - started) / 1000;
+    if (tuned && position.step === 0) {
+      // Whoever tunes wants to know from where; and where nothing gets better, the model as it was is the best.
+      const best = await trainer.evaluate(run.validation, undefined, signal);
+      await save(trainer);
+      position = { ...position, best, before: best };
+    }
     const recent = (await folder.readLog()).slice(-50).map(({ nats_per_token }) => nats_per_token);
     while (steps === null || trainer.step < steps) {
       signal?.throwIfAborted();
@@ -89,11 +110,11 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
         line = { ...report, val_loss: await trainer.evaluate(run.validation, undefined, signal) };
         if (best === null || line.val_loss! < best) {
           best = line.val_loss!;
-          await folder.saveModel(trainer);
+          await save(trainer);
         }
       }
       const logBytes = position.logBytes + (await folder.log([line]));
-      position = { step: trainer.step, seconds: seconds(), best, logBytes };
+      position = { ...position, step: trainer.step, seconds: seconds(), best, logBytes };
       if (last || trainer.step % saveEvery === 0 || trainer.step === TIMED_STEPS)
         await folder.saveCheckpoint(trainer, position, keep);
       onStep?.(line, steps);
@@ -109,10 +130,8 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
       tok_s: tokens / position.seconds,
       train_loss: recent.reduce((sum, loss) => sum + loss, 0) / recent.length,
       val_loss: position.best,
-      params: listParameters(definition.parameters).reduce(
-        (sum, { shape }) => sum + shape.reduce((product, axis) => product * axis, 1),
-        0,
-      ),
+      ...(position.before === undefined ? {} : { val_loss_before: position.before }),
+      params: [...model.parameters.values()].reduce((sum, { values }) => sum + values.length, 0),
     };
   } finally {
     trainer.dispose();
