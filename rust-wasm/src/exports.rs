@@ -209,6 +209,12 @@ pub unsafe extern "C" fn causal_conv(
     store_history(x, x_stride, history, state, tokens, channels, taps);
 }
 
+/// Whether the engine joins pairs of 4 lanes to 8. Results have the same bits either way.
+#[no_mangle]
+pub extern "C" fn set_wide(wide: u32) {
+    simd128::tile::set_wide(wide != 0)
+}
+
 /// `[rows, columns]` to `[columns, rows]`.
 #[no_mangle]
 pub unsafe extern "C" fn transpose(from: *const f32, to: *mut f32, rows: usize, columns: usize) {

@@ -134,6 +134,16 @@ mod imp {
             let (a, b) = (halves(v[0], v[1]), halves(v[2], v[3]));
             Self(f32x4_add(i64x2_shuffle::<0, 2>(a, b), i64x2_shuffle::<1, 3>(a, b)))
         }
+        /// Four rows to four columns.
+        #[inline(always)]
+        pub fn transpose(v: [Self; 4]) -> [Self; 4] {
+            let mixed =
+                |a: Self, b: Self| (i32x4_shuffle::<0, 4, 1, 5>(a.0, b.0), i32x4_shuffle::<2, 6, 3, 7>(a.0, b.0));
+            let ((a, b), (c, d)) = (mixed(v[0], v[1]), mixed(v[2], v[3]));
+            let halves = |a: v128, b: v128| (Self(i64x2_shuffle::<0, 2>(a, b)), Self(i64x2_shuffle::<1, 3>(a, b)));
+            let ((e, f), (g, h)) = (halves(a, c), halves(b, d));
+            [e, f, g, h]
+        }
         /// Per lane: `self < b ? yes : no`.
         #[inline(always)]
         pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
@@ -283,6 +293,9 @@ mod imp {
         }
         pub fn sums(v: [Self; 4]) -> Self {
             Self(v.map(Self::sum))
+        }
+        pub fn transpose(v: [Self; 4]) -> [Self; 4] {
+            core::array::from_fn(|i| Self(core::array::from_fn(|j| v[j].0[i])))
         }
         pub fn select_lt(self, b: Self, yes: Self, no: Self) -> Self {
             Self(core::array::from_fn(|i| if self.0[i] < b.0[i] { yes.0[i] } else { no.0[i] }))

@@ -23,6 +23,7 @@ const api: KernelsApi = makeApi({
     worker.postMessage(start);
     return worker;
   },
+  widen: () => false,
   // Browsers tell threads, of which most machines have two per core.
   cores: () => (navigator.hardwareConcurrency > 2 ? navigator.hardwareConcurrency >> 1 : navigator.hardwareConcurrency),
 });

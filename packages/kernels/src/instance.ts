@@ -6,6 +6,7 @@ export interface Kernels extends TrainingKernels {
   readonly memory: WebAssembly.Memory;
   /** 1 with relaxed SIMD, plus 2 with threads. */
   build(): number;
+  set_wide(wide: number): void;
   allocate(bytes: number): number;
   release(address: number, bytes: number): void;
   pack_matrix(dtype: number, source: number, start: number, count: number, inputs: number, target: number): number;

@@ -12,8 +12,8 @@ export interface KernelsApi {
    */
   createWasmBackend(options?: WasmOptions): Promise<Backend>;
   /**
-   * The same with gradients, for `@mamba-ts/train`: on one thread, weights in f32. Loads its own part of this package when
-   * called.
+   * The same with gradients, for `@mamba-ts/train`: on one thread, `wide`, weights in f32. Loads its own part of this package
+   * when called.
    */
   createWasmTrainingBackend(options?: WasmOptions): Promise<TrainingBackend>;
   /** What one thread of this machine can do with a build. Takes 512 MiB and about two seconds. */
@@ -28,7 +28,7 @@ export function makeApi(host: Host): KernelsApi {
   return {
     createWasmBackend: (options = {}) => create(options),
     async createWasmTrainingBackend(options = {}) {
-      const opened = await open({ ...options, threads: 1 }, host);
+      const opened = await open({ wide: true, ...options, threads: 1 }, host);
       const { createTrainingBackend } = await import('./training/backend.ts');
       return createTrainingBackend(opened);
     },

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type KernelsApi, makeApi } from './make-api.ts';
+import { joinLanes } from './node/join-lanes.ts';
 import { nodeCores, startNodeWorker } from './node/threads.ts';
 
 export type { WasmBuild, WasmOptions } from './build.ts';
@@ -14,6 +15,7 @@ const api: KernelsApi = makeApi({
     return readFile(new URL(`../wasm/${name}.wasm`, import.meta.url));
   },
   startWorker: startNodeWorker,
+  widen: joinLanes,
   cores: nodeCores,
 });
 

@@ -2,21 +2,18 @@
 //!
 //! ```text
 //! one token:    for panel: for i: y[panel] += w[panel][i] * x[i]
-//! more tokens:  for block of 128 tokens: for block of 384 inputs: for panel: for 4 tokens: for i: ...
+//! more tokens:  a product of matrices: see [`super::tile`]
 //! ```
 //!
 //! 1. One token is bound by memory: the weights stream through once, and four inputs go into separate sums (8 vectors),
 //!    because one addition takes 3 to 4 cycles and two can start per cycle.
-//! 2. Several tokens are bound by arithmetic: 4 tokens x 8 outputs stay in 8 registers over the block of inputs; each
-//!    column of the panel is loaded once for 8 multiply-adds.
-//! 3. 384 inputs of a panel (12 KiB as f32) stay in L1, 128 tokens of them (192 KiB) in L2. A 16-bit tile is converted
-//!    once per block of tokens.
+//! 2. Several tokens are bound by arithmetic. A 16-bit tile of weights is converted once per block of tokens.
 
+use super::tile::{product, Product, Start};
 use crate::format::Format;
 use crate::lanes::F32x4;
 use crate::PANEL;
 
-const TOKENS: usize = 128;
 const INPUTS: usize = 384;
 
 /// See [`crate::scalar::linear::linear`].
@@ -73,30 +70,9 @@ pub unsafe fn matrix_matrix<const WIDTH: usize>(
     fill: impl Fn(usize, usize, usize, *mut f32),
 ) {
     let &Shape { x_stride, y_stride, tokens, inputs, outputs } = shape;
-    // Filled before it is read.
-    let mut tile = core::mem::MaybeUninit::<[[f32; PANEL]; WIDTH]>::uninit();
-    let tile = tile.as_mut_ptr() as *mut f32;
-    for t0 in (0..tokens).step_by(TOKENS) {
-        let block = TOKENS.min(tokens - t0);
-        for i0 in (0..inputs.max(1)).step_by(WIDTH) {
-            let width = WIDTH.min(inputs - i0);
-            for o in (0..outputs).step_by(PANEL) {
-                fill(o, i0, width, tile);
-                let place = Place { first: i0 == 0, bias, y_stride, x_stride, o, outputs };
-                let mut t = 0;
-                while t < block {
-                    let (xt, yt) = (x.add((t0 + t) * x_stride + i0), y.add((t0 + t) * y_stride + o));
-                    match block - t {
-                        1 => tokens_x_panel::<1>(xt, tile, yt, width, &place),
-                        2 => tokens_x_panel::<2>(xt, tile, yt, width, &place),
-                        3 => tokens_x_panel::<3>(xt, tile, yt, width, &place),
-                        _ => tokens_x_panel::<4>(xt, tile, yt, width, &place),
-                    }
-                    t += 4;
-                }
-            }
-        }
-    }
+    let start = if bias.is_null() { Start::Zero } else { Start::Bias(bias) };
+    let all = Product { y, y_stride, rows: tokens, inner: inputs, columns: outputs, start };
+    product::<WIDTH>(&all, |t, _, i, _| (x.add(t * x_stride + i), x_stride), fill);
 }
 
 #[inline(always)]
@@ -111,56 +87,6 @@ unsafe fn load8_exact<F: Format>(decoder: F::Decoder, scale: F32x4, p: *const F:
         return (lo, hi);
     }
     (lo.mul(scale), hi.mul(scale))
-}
-
-/// Where a tile of results goes.
-pub struct Place {
-    /// The first block of inputs starts from the bias, later ones go on from y.
-    pub first: bool,
-    pub bias: *const f32,
-    pub x_stride: usize,
-    pub y_stride: usize,
-    pub o: usize,
-    pub outputs: usize,
-}
-
-/// `N` tokens x 8 outputs over `width` inputs.
-/// # Safety
-/// `x` points to N rows of `width` f32 a stride apart, `tile` to `width` x 8, `y` to N rows of 8 (or of the outputs left).
-#[inline(always)]
-pub unsafe fn tokens_x_panel<const N: usize>(
-    x: *const f32,
-    tile: *const f32,
-    y: *mut f32,
-    width: usize,
-    place: &Place,
-) {
-    let whole = place.outputs - place.o >= PANEL;
-    let mut lo = [F32x4::splat(0.0); N];
-    let mut hi = [F32x4::splat(0.0); N];
-    for i in 0..width {
-        let (w0, w1) = (F32x4::load(tile.add(i * PANEL)), F32x4::load(tile.add(i * PANEL + 4)));
-        for n in 0..N {
-            let xi = F32x4::load_splat(x.add(n * place.x_stride + i));
-            lo[n] = xi.mul_add(w0, lo[n]);
-            hi[n] = xi.mul_add(w1, hi[n]);
-        }
-    }
-    for n in 0..N {
-        let to = y.add(n * place.y_stride);
-        let start = if !place.first {
-            to as *const f32
-        } else if place.bias.is_null() {
-            core::ptr::null()
-        } else {
-            place.bias.add(place.o)
-        };
-        if whole {
-            add_store(lo[n], hi[n], start, to);
-        } else {
-            store_part(lo[n], hi[n], start, to, place.outputs - place.o);
-        }
-    }
 }
 
 /// lo and hi plus what `start` points to, unless it is null.

@@ -16,3 +16,4 @@ pub mod recurrence;
 pub mod rope;
 pub mod scan;
 pub mod ssd;
+pub mod tile;

@@ -8,7 +8,7 @@
 //!
 //! P and G of a block are `[128, tokens]`; all five products are those of [`super::product`].
 
-use super::product::{add_product, load_panel, transposed_product, Product, SCRATCH};
+use super::product::{add_product, load_panel, transposed_product, SCRATCH};
 use crate::lanes::F32x4;
 use crate::simd128::math::exp_clamped;
 use crate::PANEL;
@@ -66,9 +66,10 @@ pub unsafe fn attention(a: &AttentionGradient, scratch: *mut f32) {
             for (left, step, right, right_step, to) in
                 [(q, query_step, k, key_step, p), (dy, slope_step, v, value_step, g)]
             {
-                let product = Product { y: to, y_stride: seen, rows, inner: width, columns: seen };
                 add_product(
-                    &product,
+                    [rows, width, seen],
+                    to,
+                    seen,
                     |r, _, i, _| (left.add(r * step + i), step),
                     |s, i, count, tile| {
                         for d in 0..count {
@@ -95,9 +96,10 @@ pub unsafe fn attention(a: &AttentionGradient, scratch: *mut f32) {
             if !a.dq.is_null() {
                 let step = all * a.dq_stride;
                 let to = a.dq.add(t0 * step + head * a.dq_stride);
-                let product = Product { y: to, y_stride: step, rows, inner: seen, columns: width };
                 add_product(
-                    &product,
+                    [rows, seen, width],
+                    to,
+                    step,
                     |r, _, s, _| (g.add(r * seen + s) as *const f32, seen),
                     |d, s0, count, tile| {
                         for s in 0..count {
