@@ -156,7 +156,7 @@ pub unsafe extern "C" fn dropout(
 
 #[no_mangle]
 pub extern "C" fn causal_conv_backward_scratch_len(tokens: usize, channels: usize, taps: usize) -> usize {
-    conv::scratch_len(tokens, channels) + 3 * channels * taps
+    conv::scratch_len(tokens, taps) + 3 * channels * taps
 }
 
 /// `w` is `[taps, channels]`, `dw` `[channels, taps]`; `state` and `gradient` are `[channels, taps - 1]`.
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn causal_conv_backward(
     with_silu: u32,
     scratch: *mut f32,
 ) {
-    let history = scratch.add(conv::scratch_len(tokens, channels));
+    let history = scratch.add(conv::scratch_len(tokens, taps));
     let slopes = history.add(channels * taps);
     let sums = slopes.add(channels * taps);
     load_history(state, history, channels, taps);
