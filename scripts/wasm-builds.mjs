@@ -83,16 +83,17 @@ export function buildAll(folder) {
   );
   for (const { name, features, threads } of builds) {
     const flags = [`-Ctarget-feature=${features}`, ...remap];
-    (threads ? cargoBuild : packBuild)(flags, join(folder, `${name}.wasm`));
+    // A target folder each: with the flags of another, cargo would make everything anew.
+    (threads ? cargoBuild : packBuild)(flags, join(folder, `${name}.wasm`), join(crate, 'target', name));
   }
 }
 
-function packBuild(flags, file) {
+function packBuild(flags, file, target) {
   const pack = mkdtempSync(join(tmpdir(), 'mamba-wasm-'));
   try {
     const names = ['--target', 'web', '--release', '--out-dir', pack, '--out-name', 'kernels'];
     run('wasm-pack', ['build', crate, '--mode', 'no-install', ...names], {
-      env: { ...process.env, RUSTFLAGS: flags.join(' ') },
+      env: { ...process.env, CARGO_TARGET_DIR: target, RUSTFLAGS: flags.join(' ') },
     });
     // Only the module is kept: wasm-pack's JavaScript holds one instance per program, ours one per backend; and its
     // .gitignore of * would keep the module out of the npm package.
@@ -103,18 +104,18 @@ function packBuild(flags, file) {
 }
 
 /** Without wasm-pack, whose bindings would add a start of threads of their own: packages/kernels/src/pool.ts is ours. */
-function cargoBuild(flags, file) {
-  const target = 'wasm32-unknown-unknown';
-  run('cargo', ['build', '--release', '--locked', '--lib', '--target', target, '-Z', 'build-std=panic_abort,std'], {
+function cargoBuild(flags, file, target) {
+  const triple = 'wasm32-unknown-unknown';
+  run('cargo', ['build', '--release', '--locked', '--lib', '--target', triple, '-Z', 'build-std=panic_abort,std'], {
     cwd: crate,
     env: {
       ...process.env,
-      CARGO_TARGET_DIR: join(crate, 'target'),
+      CARGO_TARGET_DIR: target,
       RUSTC_BOOTSTRAP: '1',
       RUSTFLAGS: [...flags, '-Cstrip=symbols', ...THREADS_LINK.map((arg) => `-Clink-arg=${arg}`)].join(' '),
     },
   });
-  writeFileSync(file, readFileSync(join(crate, 'target', target, 'release', 'mamba_kernels.wasm')));
+  writeFileSync(file, readFileSync(join(target, triple, 'release', 'mamba_kernels.wasm')));
 }
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');

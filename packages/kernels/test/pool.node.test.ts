@@ -11,7 +11,12 @@ const file = (name: string): Promise<Uint8Array<ArrayBuffer>> =>
   readFile(new URL(`../wasm/${name}.wasm`, import.meta.url)) as Promise<Uint8Array<ArrayBuffer>>;
 
 const openWith = (startWorker: StartWorker): Promise<Backend> =>
-  makeApi({ source: () => file('simd128-threads'), startWorker, cores: () => 2 }).createWasmBackend({
+  makeApi({
+    source: () => file('simd128-threads'),
+    startWorker,
+    cores: () => 2,
+    widen: () => false,
+  }).createWasmBackend({
     build: 'simd',
     threads: 3,
     grain: 1,
