@@ -230,9 +230,11 @@ export type WasmSource = BufferSource | WebAssembly.Module | Response | URL | Pr
 async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   const resolved = await source;
   if (resolved instanceof WebAssembly.Module) return resolved;
+  // Before `Response` is looked at: Node loads its HTTP client, some 20 ms, as soon as that is.
+  if (resolved instanceof ArrayBuffer || ArrayBuffer.isView(resolved)) return WebAssembly.compile(resolved);
   const response = resolved instanceof URL ? await fetch(resolved) : resolved;
   if (typeof Response === 'undefined' || !(response instanceof Response))
-    return WebAssembly.compile(response as BufferSource);
+    return WebAssembly.compile(response as unknown as BufferSource);
   if (!response.ok) {
     throw new MambaError(
       'WASM_MISSING',

@@ -37,6 +37,9 @@ const IN_MEMORY: Readonly<Partial<Record<DType, { readonly bytes: number }>>> = 
   q5_k: { bytes: 180 },
 };
 
+/** Types of which a byte in memory holds codes of several outputs. */
+const BITWISE: ReadonlySet<DType> = new Set<DType>(['q4_0', 'q4_k', 'q5_k', 'q6_k']);
+
 /** A parameter in WebAssembly memory. */
 export class WasmWeight implements Weight {
   readonly name: string;
@@ -129,9 +132,16 @@ abstract class Writer implements WeightWriter {
   }
 
   write(piece: Uint8Array): void {
-    checkPiece(this.spec, this.source, piece, this.#written, this.#total);
-    this.store(piece, this.#written / DTYPES[this.source].bytes);
-    this.#written += piece.byteLength;
+    const width = DTYPES[this.source].bytes;
+    // Parts that stay in the cache while they are checked, staged and packed. A widened matrix takes twice the bytes of its
+    // file.
+    const step = STAGING / 2 - ((STAGING / 2) % width);
+    for (let at = 0; at < piece.byteLength; at += step) {
+      const part = piece.subarray(at, at + step);
+      checkPiece(this.spec, this.source, part, this.#written, this.#total);
+      this.store(part, this.#written / width);
+      this.#written += part.byteLength;
+    }
   }
 
   finish(): Weight {
@@ -139,8 +149,8 @@ abstract class Writer implements WeightWriter {
     return this.seal();
   }
 
-  /** Puts the elements (of quantised types: blocks) from index `start` on in their places. */
-  protected abstract store(piece: Uint8Array, start: number): void;
+  /** Puts the elements (of quantised types: blocks) from index `start` on in their places; at most half of STAGING. */
+  protected abstract store(part: Uint8Array, start: number): void;
   protected abstract seal(): Weight;
   abstract abort(): void;
 }
@@ -198,8 +208,11 @@ class MatrixWriter extends Writer {
       memory.release(this.#staging, STAGING);
       throw error;
     }
-    // The rows that fill up the last panel must be zero.
-    memory.bytes(this.#address, this.#bytes).fill(0);
+    // Packing writes all of it but the rows that fill up the last panel, which must be zero; codes below 8 bits are put
+    // together bit by bit.
+    const panel = (this.#bytes * PANEL * inputs) / this.#elements;
+    const zero = BITWISE.has(source) ? this.#bytes : outputs % PANEL === 0 ? 0 : panel;
+    memory.bytes(this.#address + this.#bytes - zero, zero).fill(0);
   }
 
   get #bytes(): number {
@@ -207,16 +220,7 @@ class MatrixWriter extends Writer {
     return (this.#elements / block) * bytes;
   }
 
-  protected store(piece: Uint8Array, start: number): void {
-    const width = DTYPES[this.source].bytes;
-    // A widened matrix takes twice the bytes of its file.
-    const step = STAGING / 2 - ((STAGING / 2) % width);
-    for (let at = 0; at < piece.byteLength; at += step) {
-      this.#pack(piece.subarray(at, at + step), start + at / width);
-    }
-  }
-
-  #pack(part: Uint8Array, start: number): void {
+  protected store(part: Uint8Array, start: number): void {
     const { pack_matrix: pack } = this.memory.kernels('createWeight');
     const count = part.byteLength / DTYPES[this.source].bytes;
     while (this.#dtype === this.source) {

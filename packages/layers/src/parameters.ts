@@ -76,6 +76,27 @@ export interface LoadedParameters<T extends ParameterTree> {
   readonly fingerprint: string;
 }
 
+/** A tensor whose first piece is on its way. */
+interface Read {
+  readonly first: Promise<IteratorResult<Uint8Array>>;
+  readonly pieces: AsyncIterator<Uint8Array>;
+}
+
+function startRead(source: WeightSource, name: string, signal: AbortSignal | undefined): Read {
+  const pieces = source.read(name, signal)[Symbol.asyncIterator]();
+  const first = pieces.next();
+  first.catch(() => {}); // told to whoever waits for it
+  return { first, pieces };
+}
+
+async function* piecesOf({ first, pieces }: Read): AsyncGenerator<Uint8Array> {
+  try {
+    for (let step = await first; !step.done; step = await pieces.next()) yield step.value;
+  } finally {
+    await pieces.return?.();
+  }
+}
+
 /**
  * Streams the parameters of `tree` from `source` into `backend`, in file order, each byte once. All names and shapes are
  * checked before the first byte is read. Where it fails, what was loaded is freed again.
@@ -92,15 +113,21 @@ export async function loadParameters<const T extends ParameterTree>(
   const weights = new Map<string, Weight>();
   const hash = new Fingerprint();
   let done = 0;
+  const entries = [...source.entries.values()].filter(({ name }) => wanted.has(name));
+  let current: Read | null = null;
+  let next: Read | null = null;
   try {
-    for (const entry of source.entries.values()) {
-      const spec = wanted.get(entry.name);
-      if (!spec) continue;
+    for (const [i, entry] of entries.entries()) {
+      const spec = wanted.get(entry.name)!;
+      // While a tensor is packed, the first piece of the next one is read.
+      current = next ?? startRead(source, entry.name, options.signal);
+      const after = entries[i + 1];
+      next = after ? startRead(source, after.name, options.signal) : null;
       hash.text(`${entry.name}:${entry.dtype}:${entry.shape}`);
       const { map: _, ...unmapped } = spec;
       const writer = backend.createWeight(entry.asUsed ? unmapped : spec, entry.dtype);
       try {
-        for await (const piece of source.read(entry.name, options.signal)) {
+        for await (const piece of piecesOf(current)) {
           options.signal?.throwIfAborted();
           hash.bytes(piece.subarray(0, SAMPLE));
           writer.write(piece);
@@ -115,6 +142,7 @@ export async function loadParameters<const T extends ParameterTree>(
     }
   } catch (error) {
     for (const weight of weights.values()) backend.freeWeight(weight);
+    for (const read of [current, next]) read?.pieces.return?.().catch(() => {}); // not waited for: it has failed already
     throw error;
   }
   return { weights: mapTree(tree, weights), all: [...weights.values()], fingerprint: hash.digest() };

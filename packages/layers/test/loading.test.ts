@@ -135,3 +135,48 @@ test.each([
 test('an unknown size is refused', async () => {
   expect(await codeOf(() => findPreset('mamba-7b'))).toBe('PRESET');
 });
+
+describe('while a tensor is packed the next one is read', () => {
+  /** The fixture's source, which tells what it does, and fails at `broken`. */
+  async function told(
+    broken?: string,
+  ): Promise<{ config: Record<string, unknown>; source: WeightSource; log: string[] }> {
+    const { config, weights } = await openFixture('plain');
+    const log: string[] = [];
+    const source: WeightSource = {
+      entries: weights.entries,
+      async *read(name, signal) {
+        log.push(`start ${name}`);
+        try {
+          if (name === broken) throw new Error('broken');
+          yield* weights.read(name, signal);
+        } finally {
+          log.push(`end ${name}`);
+        }
+      },
+    };
+    return { config, source, log };
+  }
+
+  test('one ahead and no more, each once, in the order of the file', async () => {
+    const { config, source, log } = await told();
+    await loadLanguageModel(await findArchitecture(config), config, source, createReferenceBackend());
+    const names = [...source.entries.keys()];
+    expect(log.filter((line) => line.startsWith('start'))).toEqual(names.map((name) => `start ${name}`));
+    for (const [i, name] of names.entries()) {
+      const at = log.indexOf(`end ${name}`);
+      expect(log.slice(0, at).filter((line) => line.startsWith('start'))).toHaveLength(Math.min(i + 2, names.length));
+    }
+  });
+
+  test.each([0, 1, 5])('a failure at tensor %d ends both reads, and the memory is free again', async (index) => {
+    const names = [...(await told()).source.entries.keys()];
+    const { config, source, log } = await told(names[index]);
+    const backend = createReferenceBackend();
+    const loading = loadLanguageModel(await findArchitecture(config), config, source, backend);
+    await expect(loading).rejects.toThrow('broken');
+    expect(backend.memory().weights).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(log.filter((line) => line.startsWith('end'))).toHaveLength(log.length / 2);
+  });
+});

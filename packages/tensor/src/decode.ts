@@ -35,11 +35,12 @@ const BEYOND = (6 + 15) << 10;
 
 /** The first half-precision factor of whole blocks that is not below 64 (no weight comes near that), NaN included; else null. */
 export function excessiveFactor(bytes: Uint8Array, dtype: QuantisedDType): number | null {
-  const step = DTYPES[dtype].bytes;
+  const { buffer, byteOffset } = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  const words = new Uint16Array(buffer, byteOffset, bytes.byteLength >> 1);
+  const step = DTYPES[dtype].bytes / 2;
   for (const first of FACTORS[dtype]) {
-    for (let at = first; at < bytes.byteLength; at += step) {
-      const bits = bytes[at]! | (bytes[at + 1]! << 8);
-      if ((bits & 0x7fff) >= BEYOND) return f16ToF32(bits);
+    for (let at = first / 2; at < words.length; at += step) {
+      if ((words[at]! & 0x7fff) >= BEYOND) return f16ToF32(words[at]!);
     }
   }
   return null;

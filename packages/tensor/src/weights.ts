@@ -89,7 +89,8 @@ export interface WeightSource {
   readonly entries: ReadonlyMap<string, TensorEntry>;
   /**
    * The bytes of one tensor, little-endian, in pieces of at most 8 MiB that each hold whole elements. A piece is valid
-   * until the next one is asked for (it is a staging buffer that is used again).
+   * until the next one of that tensor is asked for (it is a staging buffer that is used again); two tensors may be read at
+   * once.
    */
   read(name: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -1,4 +1,5 @@
 import { bytesOf, DEQUANTIZE, DTYPES, type DType, f32ToF16, MambaError, type TensorEntry } from '@mamba-ts/tensor';
+import { readTogether } from '../read-together.ts';
 import { shownName } from '../safetensors/header.ts';
 import { type CheckpointSource, noTensor, type OtherEntry, STAGING_BYTES } from '../weights.ts';
 import type { GgufFile } from './file.ts';
@@ -50,7 +51,9 @@ export function ggufWeights(
   const entries = new Map<string, TensorEntry>();
   const others = new Map<string, OtherEntry>();
   const seen = new Set<string>();
-  for (const file of files) {
+  const spares: Spares = [];
+  for (const opened of files) {
+    const file = { ...opened, source: readTogether(opened.source) };
     for (const tensor of file.tensors) {
       if (seen.has(tensor.name)) {
         const message = `tensor ${shownName(tensor.name)} is in two parts of the model`;
@@ -102,7 +105,9 @@ export function ggufWeights(
         );
       }
       const values = new Float32Array(dequantize ? Math.min(DECODED, elementsOf(tensor)) : 0);
-      for await (const piece of found.placement.order ? readReordered(found, signal) : readInOrder(found, signal)) {
+      for await (const piece of found.placement.order
+        ? readReordered(found, signal)
+        : readInOrder(found, spares, signal)) {
         signal?.throwIfAborted();
         if (!dequantize) yield piece;
         else {
@@ -140,12 +145,19 @@ function toF16(values: Float32Array, tensor: string): Uint8Array {
   return out;
 }
 
-async function* readInOrder({ file, tensor }: Place, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+/** Buffers that no read uses now: two where a tensor's first piece is read while another's last is packed. */
+type Spares = Uint8Array[];
+
+async function* readInOrder({ file, tensor }: Place, spares: Spares, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   const most = STAGING_BYTES - (STAGING_BYTES % tensor.type.bytes);
-  const staging = new Uint8Array(Math.min(most, tensor.end - tensor.begin));
-  for (let at = tensor.begin; at < tensor.end; at += most) {
-    const length = Math.min(most, tensor.end - at);
-    yield await file.source.read(file.dataStart + at, length, { into: staging, signal });
+  const staging = spares.pop() ?? new Uint8Array(STAGING_BYTES);
+  try {
+    for (let at = tensor.begin; at < tensor.end; at += most) {
+      const length = Math.min(most, tensor.end - at);
+      yield await file.source.read(file.dataStart + at, length, { into: staging, signal });
+    }
+  } finally {
+    spares.push(staging);
   }
 }
 
