@@ -54,8 +54,8 @@ pub unsafe fn input_row(
 /// # Safety
 /// The pointers cover these.
 pub unsafe fn load_history(state: *const f32, history: *mut f32, channels: usize, taps: usize) {
-    for c in 0..channels {
-        for k in 0..taps - 1 {
+    for k in 0..taps - 1 {
+        for c in 0..channels {
             *history.add(k * channels + c) = *state.add(c * (taps - 1) + k);
         }
     }

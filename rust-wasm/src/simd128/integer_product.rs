@@ -73,8 +73,11 @@ pub unsafe fn linear<B: Blocks, const SIGNED: bool>(
                 inputs,
                 outputs,
             };
-            // Threads take whole panels of outputs.
-            split(outputs.div_ceil(PANEL), PANEL * tokens * width, |_, from, to| {
+            // Threads take whole panels of outputs, for one token as many as are read side by side.
+            let panels = outputs.div_ceil(PANEL);
+            let unit = if tokens == 1 { STREAMS } else { 1 };
+            split(panels.div_ceil(unit), unit * PANEL * tokens * width, |_, from, to| {
+                let (from, to) = (from * unit, (to * unit).min(panels));
                 if tokens == 1 {
                     block.one_token::<B, SIGNED>(from, to)
                 } else {

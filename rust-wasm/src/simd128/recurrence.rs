@@ -11,7 +11,9 @@
 //!    and q and 4 of x. Rows that 4 does not divide are done one by one, columns by 4 and then one by one.
 //! 2. The sums of y over n stay four lanes wide in `sums` until all columns are done: one horizontal sum per output.
 //! 3. k and q are packed into panels of 8 columns, so that a tile reads them front to back (see [`position`]).
-//! 4. Where updates are skipped, a bit per token of the block says whether S stays: rank 1 only.
+//! 4. The rows of a tile lie a quarter of the head apart, so that four pages of the state come from memory side by side:
+//!    with one token per step, reading the state is what takes the time.
+//! 5. Where updates are skipped, a bit per token of the block says whether S stays: rank 1 only.
 
 use crate::lanes::F32x4;
 
@@ -82,36 +84,34 @@ pub unsafe fn advance(block: &Block) {
 
 #[inline(always)]
 unsafe fn rows<const SINGLE: bool, const SKIP: bool>(b: &Block) {
-    let mut p = 0;
-    while p + ROWS <= b.width {
-        columns::<ROWS, SINGLE, SKIP>(b, p);
-        p += ROWS;
+    let apart = b.width / ROWS;
+    for p in 0..apart {
+        columns::<ROWS, SINGLE, SKIP>(b, p, apart);
     }
-    while p < b.width {
-        columns::<1, SINGLE, SKIP>(b, p);
-        p += 1;
+    for p in ROWS * apart..b.width {
+        columns::<1, SINGLE, SKIP>(b, p, apart);
     }
 }
 
-/// Rows p to p + R of the state, and of y.
+/// R rows of the state and of y: p, p + apart, ...
 #[inline(always)]
-unsafe fn columns<const R: usize, const SINGLE: bool, const SKIP: bool>(b: &Block, p: usize) {
+unsafe fn columns<const R: usize, const SINGLE: bool, const SKIP: bool>(b: &Block, p: usize, apart: usize) {
     let rank = if SINGLE { 1 } else { b.rank };
     for i in 0..b.tokens * rank * R {
         F32x4::splat(0.0).store(b.sums.add(4 * i));
     }
     let mut n = 0;
     while n + 8 <= b.states {
-        tile::<R, 2, SINGLE, SKIP>(b, p, n);
+        tile::<R, 2, SINGLE, SKIP>(b, p, apart, n);
         n += 8;
     }
     if n + 4 <= b.states {
-        tile::<R, 1, SINGLE, SKIP>(b, p, n);
+        tile::<R, 1, SINGLE, SKIP>(b, p, apart, n);
         n += 4;
     }
     while n < b.states {
         for row in 0..R {
-            column(b, rank, p, row, R, n);
+            column(b, rank, p + row * apart, row, R, n);
         }
         n += 1;
     }
@@ -119,7 +119,7 @@ unsafe fn columns<const R: usize, const SINGLE: bool, const SKIP: bool>(b: &Bloc
         for r in 0..rank {
             let (from, to) = (b.sums.add(4 * R * (t * rank + r)), b.y.add(t * b.y_stride + r * b.y_rank + p));
             for row in 0..R {
-                *to.add(row) = F32x4::load(from.add(4 * row)).sum();
+                *to.add(row * apart) = F32x4::load(from.add(4 * row)).sum();
             }
         }
     }
@@ -127,11 +127,15 @@ unsafe fn columns<const R: usize, const SINGLE: bool, const SKIP: bool>(b: &Bloc
 
 /// R rows by V vectors of the state over the block.
 #[inline(always)]
-unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool, const SKIP: bool>(b: &Block, p: usize, n: usize) {
+unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool, const SKIP: bool>(
+    b: &Block,
+    p: usize,
+    apart: usize,
+    n: usize,
+) {
     let rank = if SINGLE { 1 } else { b.rank };
-    let state = b.state.add(p * b.states + n);
-    let mut s: [[F32x4; V]; R] =
-        core::array::from_fn(|row| core::array::from_fn(|v| F32x4::load(state.add(row * b.states + 4 * v))));
+    let state = |row: usize, v: usize| b.state.add((p + row * apart) * b.states + n + 4 * v);
+    let mut s: [[F32x4; V]; R] = core::array::from_fn(|row| core::array::from_fn(|v| F32x4::load(state(row, v))));
     let start = position(b.tokens, rank, 0, 0, n);
     let (mut k, mut q, mut x, mut sums) = (b.k.add(start), b.q.add(start), b.x.add(p), b.sums);
     for t in 0..b.tokens {
@@ -145,7 +149,7 @@ unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool, const SKIP: b
             for _ in 0..rank {
                 let keys: [F32x4; V] = core::array::from_fn(|v| F32x4::load(k.add(4 * v)));
                 for (i, row) in s.iter_mut().enumerate() {
-                    let input = F32x4::load_splat(x.add(i));
+                    let input = F32x4::load_splat(x.add(i * apart));
                     for (v, key) in row.iter_mut().zip(keys) {
                         *v = input.mul_add(key, *v);
                     }
@@ -170,21 +174,21 @@ unsafe fn tile<const R: usize, const V: usize, const SINGLE: bool, const SKIP: b
     }
     for (row, vectors) in s.iter().enumerate() {
         for (v, value) in vectors.iter().enumerate() {
-            value.store(state.add(row * b.states + 4 * v));
+            value.store(state(row, v));
         }
     }
 }
 
-/// One element of the state over the block; its share of y goes into lane 0 of the sums.
+/// One element of the state, of row p, over the block; its share of y goes into lane 0 of the `row`th of `rows` sums.
 #[inline(always)]
 unsafe fn column(b: &Block, rank: usize, p: usize, row: usize, rows: usize, n: usize) {
-    let state = b.state.add((p + row) * b.states + n);
+    let state = b.state.add(p * b.states + n);
     let mut s = *state;
     for t in 0..b.tokens {
         let still = b.still >> t & 1 != 0;
         s *= if still { 1.0 } else { *b.a.add(t) };
         for r in 0..if still { 0 } else { rank } {
-            s += *b.x.add((t * rank + r) * b.width + p + row) * *b.k.add(position(b.tokens, rank, t, r, n));
+            s += *b.x.add((t * rank + r) * b.width + p) * *b.k.add(position(b.tokens, rank, t, r, n));
         }
         for r in 0..rank {
             *b.sums.add(4 * ((t * rank + r) * rows + row)) += s * *b.q.add(position(b.tokens, rank, t, r, n));
