@@ -184,6 +184,44 @@ mod imp {
         }
     }
 
+    /// Four u32.
+    #[derive(Clone, Copy)]
+    pub struct U32x4(v128);
+
+    impl U32x4 {
+        #[inline(always)]
+        pub fn new(lanes: [u32; 4]) -> Self {
+            Self(u32x4(lanes[0], lanes[1], lanes[2], lanes[3]))
+        }
+        #[inline(always)]
+        pub fn add(self, b: Self) -> Self {
+            Self(i32x4_add(self.0, b.0))
+        }
+        #[inline(always)]
+        pub fn xor(self, b: Self) -> Self {
+            Self(v128_xor(self.0, b.0))
+        }
+        /// The upper and the lower halves of the products.
+        #[inline(always)]
+        pub fn mul_wide(self, b: Self) -> (Self, Self) {
+            let (first, last) = (u64x2_extmul_low_u32x4(self.0, b.0), u64x2_extmul_high_u32x4(self.0, b.0));
+            (Self(u32x4_shuffle::<1, 3, 5, 7>(first, last)), Self(u32x4_shuffle::<0, 2, 4, 6>(first, last)))
+        }
+        /// Per lane: all ones where `self >= b`, else 0.
+        #[inline(always)]
+        pub fn at_least(self, b: Self) -> F32x4 {
+            F32x4(u32x4_ge(self.0, b.0))
+        }
+    }
+
+    impl F32x4 {
+        /// The lanes whose bits in `mask` are ones; 0 where they are zeros.
+        #[inline(always)]
+        pub fn only(self, mask: Self) -> Self {
+            Self(v128_and(self.0, mask.0))
+        }
+    }
+
     /// Takes binary16 apart; made before a loop.
     #[derive(Clone, Copy)]
     pub struct ScaledF16 {
@@ -318,6 +356,35 @@ mod imp {
     }
 
     #[derive(Clone, Copy)]
+    pub struct U32x4([u32; 4]);
+
+    impl U32x4 {
+        pub fn new(lanes: [u32; 4]) -> Self {
+            Self(lanes)
+        }
+        pub fn add(self, b: Self) -> Self {
+            Self(core::array::from_fn(|i| self.0[i].wrapping_add(b.0[i])))
+        }
+        pub fn xor(self, b: Self) -> Self {
+            Self(core::array::from_fn(|i| self.0[i] ^ b.0[i]))
+        }
+        pub fn mul_wide(self, b: Self) -> (Self, Self) {
+            let product = |i: usize| self.0[i] as u64 * b.0[i] as u64;
+            let upper = core::array::from_fn(|i| (product(i) >> 32) as u32);
+            (Self(upper), Self(core::array::from_fn(|i| product(i) as u32)))
+        }
+        pub fn at_least(self, b: Self) -> F32x4 {
+            F32x4(core::array::from_fn(|i| f32::from_bits(if self.0[i] >= b.0[i] { u32::MAX } else { 0 })))
+        }
+    }
+
+    impl F32x4 {
+        pub fn only(self, mask: Self) -> Self {
+            self.zip(mask, |a, m| f32::from_bits(a.to_bits() & m.to_bits()))
+        }
+    }
+
+    #[derive(Clone, Copy)]
     pub struct ScaledF16;
 
     impl ScaledF16 {
@@ -334,7 +401,14 @@ mod imp {
     }
 }
 
-pub use imp::{F32x4, ScaledF16};
+pub use imp::{F32x4, ScaledF16, U32x4};
+
+/// A pointer that is a multiple of 32, as it is, but so that the compiler sees that 16 bytes further are an offset: engines
+/// join only neighbours that have one base.
+#[inline(always)]
+pub fn aligned(p: *const f32) -> *mut f32 {
+    (p as usize & !31) as *mut f32
+}
 
 impl F32x4 {
     /// The first `count` elements, or 4 where there are more; zeros after them.

@@ -277,7 +277,7 @@ const cases: Readonly<Record<string, Case>> = {
   'conv 8 channels, 2 taps, plain': conv(8, 2, false, [3, 1, 4, 1]),
   'scan 5 channels, 16 states': scan(5, 16, true, [7, 3, 2, 4]),
   'scan 17 channels, 17 states': scan(17, 17, true, [1, 1, 0, 2]),
-  'scan 16 channels, 4 states, past two chunks': scan(16, 4, true, [260, 1, 128, 129]),
+  'scan 16 channels, 4 states, past two chunks': scan(16, 4, true, [520, 1, 256, 257]),
   'scan 3 channels, 33 states, plain': scan(3, 33, false, [5, 0, 3, 130]),
   'scan 1 channel, 1 state': scan(1, 1, true, [3, 2, 1, 2]),
   'ssd 2 heads of 3, 16 states': ssd([2, 3, 16, 1], 'head', [0, Number.POSITIVE_INFINITY], [7, 3, 2, 4]),

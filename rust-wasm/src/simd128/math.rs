@@ -74,20 +74,39 @@ fn whole(x: F32x4) -> (F32x4, F32x4) {
     (sum.sub(k!(12_583_039.0)), sum.shift_to_exponent())
 }
 
+/// [`exp2`] with its constants made before a loop, where there are registers for them or joined lanes.
+#[derive(Clone, Copy)]
+pub struct Exp2 {
+    shift: F32x4,
+    terms: [F32x4; 6],
+}
+
+impl Exp2 {
+    #[allow(clippy::approx_constant)] // Near ln 2, but not it.
+    #[inline(always)]
+    pub fn prepare() -> Self {
+        Self {
+            shift: k!(12_582_912.0),
+            terms: [k!(1.0), k!(0.693_147), k!(0.240_222_42), k!(5.550_733_6e-2), k!(9.671_513e-3), k!(1.326_472_7e-3)],
+        }
+    }
+    /// See [`exp2`].
+    #[inline(always)]
+    pub fn of(&self, x: F32x4) -> F32x4 {
+        // As in `whole`, but n is added to the exponent: multiplying is what the processor has most to do of.
+        let sum = x.add(self.shift);
+        let r = x.sub(sum.sub(self.shift));
+        let [first, terms @ .., last] = self.terms;
+        let p = terms.into_iter().rev().fold(last, |p, term| p.mul_add(r, term));
+        p.mul_add(r, first).add_to_exponent(sum)
+    }
+}
+
 /// 2^x for finite x from -126 to 127.49, relative error at most 2^-22. The polynomial is 1 at 0 and differs least from
 /// 2^x in between: by 2^-23.4.
-#[allow(clippy::approx_constant)] // Near ln 2, but not it.
 #[inline(always)]
 pub fn exp2(x: F32x4) -> F32x4 {
-    // As in `whole`, but n is added to the exponent: multiplying is what the processor has most to do of.
-    let sum = x.add(k!(12_582_912.0));
-    let r = x.sub(sum.sub(k!(12_582_912.0)));
-    let p = k!(1.326_472_7e-3).mul_add(r, k!(9.671_513e-3));
-    let p = p.mul_add(r, k!(5.550_733_6e-2));
-    let p = p.mul_add(r, k!(0.240_222_42));
-    let p = p.mul_add(r, k!(0.693_147));
-    let p = p.mul_add(r, k!(1.0));
-    p.add_to_exponent(sum)
+    Exp2::prepare().of(x)
 }
 
 /// 2^x as a factor of a state, for any argument: below -126 the smallest normal number stands for the subnormal ones, so

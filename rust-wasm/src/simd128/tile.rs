@@ -14,7 +14,7 @@
 //!
 //! Each result is one sum, over k upward within a block, whatever the shape: all shapes give the same bits.
 
-use crate::lanes::F32x4;
+use crate::lanes::{aligned, F32x4};
 use crate::PANEL;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -163,13 +163,6 @@ unsafe fn rows_by_panels<const N: usize>(p: &Part, r: usize, c: usize, both: boo
         }
     }
     N
-}
-
-/// A pointer into a tile as it is, but so that the compiler sees that 16 bytes further are an offset: only neighbours with
-/// one base are joined.
-#[inline(always)]
-fn aligned(p: *const f32) -> *const f32 {
-    (p as usize & !31) as *const f32
 }
 
 /// `N` rows x `P` panels. Not inlined: engines join lanes of small functions best.
