@@ -7,12 +7,13 @@ import { ensureBrowser } from '../browser.mjs';
 import { root } from '../setup.mjs';
 import { tool } from '../tools.mjs';
 import { expect, run, write } from './shell.mjs';
+import { greedy } from './use.mjs';
 
 const SCRIPT = `import { fromPretrained } from 'mamba-ts';
 
 try {
   const model = await fromPretrained('shakespeare-mamba/');
-  const { text } = await model.generate('ROMEO:', { temperature: 0, maxTokens: 8 });
+  const { text } = await model.generate('ROMEO:', { temperature: 0, maxTokens: 12 });
   await model.dispose();
   document.querySelector('output').textContent = \`\${model.info.backend.name.slice(0, 4)}: \${text}\`;
 } catch (error) {
@@ -22,7 +23,7 @@ try {
 const page = (script) =>
   `<!doctype html><link rel="icon" href="data:,"><title>A stranger's page</title><output></output><script type="module" src="${script}"></script>\n`;
 
-const TEXT = "wasm: \nI'll not believe";
+const TEXT = `wasm: ${greedy.text}`;
 
 /** What the model's files and the .wasm files need; the rest of a static host's types is the same everywhere. */
 const TYPES = {

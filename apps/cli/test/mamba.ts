@@ -1,9 +1,15 @@
 import { execFile, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
 /** The CLI as it is built. */
 export const cli: string = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+
+/** How the embedded model goes on after "ROMEO:", always taking the likeliest token: its record says so. */
+export const { ids: greedy, text: greedyText }: { readonly ids: number[]; readonly text: string } = JSON.parse(
+  readFileSync(new URL('../../../packages/model-shakespeare/training/greedy.json', import.meta.url), 'utf8'),
+);
 
 export interface Ran {
   readonly code: number;

@@ -20,7 +20,7 @@ describe.each([true, false])('with worker: %s, a session', (worker) => {
   test('answers turn by turn, equal to the same pieces fed by hand', async () => {
     const session = await model.createSession({ settings: { ...settings, temperature: 0 } });
     const first = await session.generate('ROMEO:');
-    expect(first.ids).toEqual([199, 41, 458, 322, 305, 76, 481, 295, 339, 12, 292, 83]);
+    expect(first.ids).toEqual((await model.generate('ROMEO:', { temperature: 0, maxTokens: 12 })).ids);
     const second = await session.generate('\n\nJULIET:');
     const prompt = [...(await model.tokenize('ROMEO:')), ...first.ids, ...(await model.tokenize('\n\nJULIET:'))];
     expect(second.ids).toEqual((await model.generate(prompt, { temperature: 0, maxTokens: 12 })).ids);
