@@ -29,15 +29,21 @@ const held = () => {
 let early: ReturnType<typeof held> | undefined;
 const started = performance.now();
 let read = 0;
+let told = started;
 for await (const _ of generate(model, ids, {
   maxTokens: 10,
   temperature: 0,
   onProgress: ({ done, total }) => {
     if (done >= total / 10) early ??= held();
     if (done === total) read = performance.now() - started;
-    const left = ((performance.now() - started) * (total / done - 1)) / 1000;
-    if (process.stderr.isTTY)
-      process.stderr.write(`\r${((100 * done) / total).toFixed(1)} %, ${left.toFixed(0)} s left `);
+    const now = performance.now();
+    const left = ((now - started) * (total / done - 1)) / 1000;
+    const text = `${((100 * done) / total).toFixed(1)} %, ${left.toFixed(0)} s left`;
+    if (process.stderr.isTTY) process.stderr.write(`\r${text} `);
+    else if (now - told > 10_000) {
+      told = now;
+      process.stderr.write(`${text}, ${(held().rss_mb).toFixed(0)} MB resident\n`);
+    }
   },
 }));
 if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K');

@@ -98,7 +98,8 @@ export function targetsOf(rows: readonly SuiteRow[]): TargetResult[] {
         }
       }
     }
-    if (row.dtype.startsWith('q4')) {
+    // Of Mambas: the rival's rows of 4 bits are for information.
+    if (row.dtype.startsWith('q4') && WANTED.some(({ model, dtype }) => model === row.model && dtype.test(row.dtype))) {
       const larger = rows.find((other) => other.model === row.model && other.dtype === 'q8_0' && other.threads === 1);
       const [small, large] = [row, larger].map((other) => other?.engines.node?.decode_tok_s.median);
       judge(`${title}: decode over our q8_0`, 1.3, small && large ? small / large : undefined);
