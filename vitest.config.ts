@@ -21,6 +21,8 @@ export default defineConfig({
             'fuzz/**/*.test.ts',
           ],
           testTimeout: 60_000,
+          // The tests of the page build the site first.
+          hookTimeout: 60_000,
         },
       },
       ...(browser

@@ -54,6 +54,24 @@ await inside.getByRole('region', { name: 'Who reads whom' }).evaluate((element) 
 await picture(inside, 'inside-attention');
 await inside.context().close();
 
+// A run under way, and what comes of it.
+for (const [name, options] of [
+  ['train', { viewport: { width: 1280, height: 1000 }, colorScheme: 'light' }],
+  ['train-dark', { viewport: { width: 1280, height: 1000 }, colorScheme: 'dark' }],
+  ['train-narrow', { viewport: { width: 390, height: 1480 }, colorScheme: 'light' }],
+] as const) {
+  const training = (await site.open(options)).page;
+  await training.getByRole('link', { name: 'Train' }).click();
+  await training.getByRole('button', { name: 'Train', exact: true }).click();
+  await training.waitForTimeout(20_000);
+  if (name !== 'train') {
+    await training.getByRole('button', { name: 'Stop' }).click();
+    await training.getByRole('button', { name: 'Train another' }).waitFor();
+  }
+  await picture(training, name);
+  await training.context().close();
+}
+
 // A download on its way, cancelled, and what is kept beside it.
 const models = await startFileServer('/random-20m.F16.gguf', randomGguf({ layers: 3, width: 1024 }));
 const opening = (await site.open({ viewport: { width: 1280, height: 1000 }, colorScheme: 'light' })).page;

@@ -7,12 +7,14 @@ import { openFirst } from './model.ts';
 import { HeadToHead } from './pages/compare/head-to-head.tsx';
 import { Inside } from './pages/inside/inside.tsx';
 import { Playground } from './pages/playground/playground.tsx';
+import { Train } from './pages/train/train.tsx';
 
 /** The pages, by the fragment of their address. The first is where a visitor starts. */
 export const pages: readonly { readonly hash: string; readonly title: string; readonly page: FunctionComponent }[] = [
   { hash: '', title: 'Playground', page: Playground },
   { hash: 'head-to-head', title: 'Head to head', page: HeadToHead },
   { hash: 'inside', title: 'Inside', page: Inside },
+  { hash: 'train', title: 'Train', page: Train },
 ];
 
 const route = signal(location.hash.replace(/^#\/?/, ''));

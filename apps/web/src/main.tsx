@@ -6,6 +6,7 @@ import './styles/open-model.css';
 import './styles/inside.css';
 import './styles/playground.css';
 import './styles/compare.css';
+import './styles/train.css';
 
 render(<App />, document.getElementById('app')!);
 

@@ -1,4 +1,4 @@
-import { isMambaError } from 'mamba-ts';
+import { isMambaError, MambaError } from 'mamba-ts';
 
 /** What the page has to say of an error. */
 export interface Problem {
@@ -27,6 +27,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
   OUT_OF_MEMORY: 'Choose a smaller model, or close other tabs; a page can use 4 GiB at most.',
   WASM_UNSUPPORTED: 'Use a current version of Chrome, Edge, Firefox or Safari.',
   WORKER_DIED: 'Load the model again; if it happens again, the device may be out of memory.',
+  TRAIN_DATA: 'Paste a longer text or choose a file, or go back to the example.',
+  TRAIN_TEXT: 'Choose a .txt file, or paste the text itself.',
+  TRAIN_DIVERGED: 'Choose a lower learning rate, then train again.',
   URL_NETWORK: NETWORK,
   HUB_NETWORK: NETWORK,
   HUB_BUSY: 'Wait a while, then try again: what has come so far is kept.',
@@ -45,6 +48,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 const MESSAGES: Readonly<Record<string, string>> = {
   HUB_AUTH:
     'The hub asks for a login: there is no such model, or it is private, or its conditions must be accepted first.',
+  TRAIN_DIVERGED: 'The training ran away: the loss is no longer a number.',
   NO_TOKENIZER: 'This model came without a tokenizer, so it can neither read nor write text.',
 };
 
@@ -57,3 +61,7 @@ export function explain(error: unknown): Problem {
     remedy: REMEDIES[code] ?? 'Try again; the page goes on with the model that comes with it.',
   };
 }
+
+/** The same of an error that came out of a worker as a message. */
+export const explainTold = (message: string, code: string | null): Problem =>
+  explain(code === null ? new Error(message) : new MambaError(code, message));

@@ -45,6 +45,13 @@ export function tokenRange(source: TokenSource, start: number, end: number): Tok
 /** Makes batch number `pass` of a run, a function of that number alone; `slots` has one for each sequence. */
 export type BatchSource = (pass: number, slots: readonly Slot[], signal?: AbortSignal) => Batch | Promise<Batch>;
 
+/** Cuts the last `share` of a text off, for validation; never inside a character of two UTF-16 units. */
+export function splitText(text: string, share: number): [training: string, validation: string] {
+  let border = Math.floor((1 - share) * text.length);
+  if (/[\uDC00-\uDFFF]/.test(text[border] ?? '')) border++;
+  return [text.slice(0, border), text.slice(border)];
+}
+
 /** What one batch is made of. */
 export interface BatchShape {
   /** Pieces of text in one pass. */

@@ -9,6 +9,7 @@ export {
   drawBatch,
   fileTokens,
   memoryTokens,
+  splitText,
   type TokenSource,
   tokenRange,
 } from './data.ts';

@@ -2,7 +2,7 @@ import { extname } from 'node:path';
 import { openFile } from '@mamba-ts/loaders/node';
 import { MambaError } from '@mamba-ts/tensor';
 import type { Tokenizer } from '@mamba-ts/tokenizer';
-import { fileTokens, memoryTokens, type TokenSource, tokenRange } from '@mamba-ts/train';
+import { fileTokens, memoryTokens, splitText, type TokenSource, tokenRange } from '@mamba-ts/train';
 import { readText } from '../model.ts';
 
 /** Text to learn from, and text that is kept from it. */
@@ -31,10 +31,8 @@ export const isTokenFile = (path: string): boolean => extname(path) in WIDTHS;
 export async function readTexts(path: string, share: number, signal: AbortSignal): Promise<RawSplit> {
   const text = await readText(path, signal);
   if (extname(path) !== '.jsonl') {
-    let border = Math.floor((1 - share) * text.length);
-    // Not inside a character of two units.
-    if (/[\uDC00-\uDFFF]/.test(text[border] ?? '')) border++;
-    return { training: [text.slice(0, border)], validation: [text.slice(border)] };
+    const [training, validation] = splitText(text, share);
+    return { training: [training], validation: [validation] };
   }
   const documents = text
     .split('\n')

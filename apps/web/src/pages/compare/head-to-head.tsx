@@ -2,8 +2,8 @@ import { compareCsv, compareSvg, describeComparison } from '@mamba-ts/lab';
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 import { ErrorNote } from '../../components/note.tsx';
+import { pngOf, save } from '../../save.ts';
 import { theme } from '../../theme.ts';
-import { pngOf, save } from './export.ts';
 import { cancel, measure, measurement, report } from './measurement.ts';
 import { allLengths, sizes } from './sizes.ts';
 

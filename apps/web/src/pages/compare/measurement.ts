@@ -1,6 +1,6 @@
 import type { CompareReport } from '@mamba-ts/lab';
 import { type Signal, signal } from '@preact/signals';
-import { explain, type Problem } from '../../problem.ts';
+import { explain, explainTold, type Problem } from '../../problem.ts';
 import type { CompareMessage, CompareRequest } from './messages.ts';
 
 export type MeasurementState =
@@ -43,7 +43,7 @@ export function measure(request: CompareRequest): void {
       const tokens = what === 'warm-up' ? '' : ` ${length.toLocaleString('en-US')} tokens`;
       measurement.value = { kind: 'running', what: `${model}: ${WORDS[what]}${tokens}`, share };
     } else if (data.kind === 'error') {
-      end({ kind: 'failed', problem: explain(Object.assign(new Error(data.message), { code: data.code })) });
+      end({ kind: 'failed', problem: explainTold(data.message, data.code) });
     } else {
       report.value = data.report;
       if (data.kind === 'done') end({ kind: 'done' });

@@ -2,18 +2,16 @@ import { inspectHtml } from '@mamba-ts/lab';
 import { useEffect } from 'preact/hooks';
 import { ErrorNote } from '../../components/note.tsx';
 import { modelState, openEmbedded } from '../../model.ts';
+import { save } from '../../save.ts';
 import { ModelBar } from '../playground/model-bar.tsx';
 import { look, lookInside, seen, stop, text } from './look.ts';
 import { Pictures } from './pictures.tsx';
 
 /** The pictures as a file of their own. */
-function save(): void {
+function savePage(): void {
   const shown = seen.value;
   if (!shown) return;
-  const url = URL.createObjectURL(new Blob([inspectHtml(shown.report)], { type: 'text/html' }));
-  const link = Object.assign(document.createElement('a'), { href: url, download: `inside-${shown.report.model}.html` });
-  link.click();
-  URL.revokeObjectURL(url);
+  save(new Blob([inspectHtml(shown.report)], { type: 'text/html' }), `inside-${shown.report.model}.html`);
 }
 
 /** What a text does to the state of the model: what each token lets in, lets go and reads back. */
@@ -60,7 +58,7 @@ export function Inside() {
             {looking ? 'Stop' : 'Look inside'}
           </button>
           {shown && !looking && (
-            <button type="button" onClick={save}>
+            <button type="button" onClick={savePage}>
               Save as a page
             </button>
           )}

@@ -1,74 +1,34 @@
 import { bytesText } from '@mamba-ts/lab';
-import { useEffect, useRef } from 'preact/hooks';
-import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
+import { useMemo, useRef } from 'preact/hooks';
+import { type Colour, Plot, type PlotData, type PlotOptions } from '../../components/plot.tsx';
 import { modelState } from '../../model.ts';
-import { theme } from '../../theme.ts';
 import { type Sample, samples } from './generation.ts';
-
-const HEIGHT = 150;
 
 /** The line runs at half the height: an outlier, such as the first tokens on cold kernels, does not press it flat. */
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
-/** A colour of the page's style sheet. */
-const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
 interface LineProps {
   /** Values over `samples`; drawn from 0 up, so that small changes look small. */
   readonly value: (sample: Sample) => number;
   readonly show: (value: number) => string;
-  readonly stroke: string;
+  readonly stroke: Colour;
 }
 
 function Line({ value, show, stroke }: LineProps) {
-  const host = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
   const list = samples.value;
-  const scheme = theme();
-
-  // Colours are read from the style sheet, which follows the scheme.
-  useEffect(() => {
-    const target = host.current!;
-    const axis = {
-      stroke: colour('--ink-soft'),
-      grid: { stroke: colour('--line'), width: 1 },
-      ticks: { show: false },
-      font: '12px system-ui, sans-serif',
-    };
-    const made = new uPlot(
-      {
-        width: target.clientWidth,
-        height: HEIGHT,
-        legend: { show: false },
-        cursor: { show: false },
-        scales: { x: { time: false }, y: { range: (plot) => [0, 2 * median(plot.data[1] as number[]) || 1] } },
-        axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-US')), space: 70, size: 28 },
-          { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? '0' : show(tick))), size: 66, space: 44 },
-        ],
-        series: [{}, { stroke: colour(stroke), width: 2.25, points: { show: false } }],
-      },
-      [[], []],
-      target,
-    );
-    plot.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: target.clientWidth, height: HEIGHT }));
-    observer.observe(target);
-    return () => {
-      observer.disconnect();
-      made.destroy();
-      plot.current = null;
-    };
-  }, [scheme, stroke]);
-
-  useEffect(() => {
-    plot.current?.setData([list.map(({ tokens }) => tokens), list.map(value)]);
-  }, [list, value, scheme]);
-
-  return <div ref={host} class="plot" aria-hidden="true" />;
+  const options = useMemo<PlotOptions>(
+    () => ({
+      height: 150,
+      lines: [{ stroke }],
+      range: ([, values]) => [0, 2 * median(values as number[]) || 1],
+      show: (value) => (value === 0 ? '0' : show(value)),
+    }),
+    [show, stroke],
+  );
+  const data = useMemo<PlotData>(() => [list.map(({ tokens }) => tokens), list.map(value)], [list, value]);
+  return <Plot options={options} data={data} />;
 }
 
 const timeOf = (sample: Sample): number => sample.ms;

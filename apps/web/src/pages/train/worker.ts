@@ -1,0 +1,20 @@
+// Trains one model, then is ended by the page.
+import { isMambaError } from 'mamba-ts';
+import type { TrainCommand, TrainMessage } from './messages.ts';
+import { train, WishBox } from './session.ts';
+
+const say = (message: TrainMessage): void => self.postMessage(message);
+const wishes = new WishBox();
+
+self.addEventListener('message', async ({ data }: MessageEvent<TrainCommand>) => {
+  if (data.kind === 'wish') return wishes.set(data.wish);
+  try {
+    await train(data.request, wishes, say);
+  } catch (error) {
+    say({
+      kind: 'error',
+      message: error instanceof Error ? error.message : String(error),
+      code: isMambaError(error) ? error.code : null,
+    });
+  }
+});
