@@ -20,6 +20,10 @@ const model = (): Option =>
     '--model <model>',
     'folder, GGUF file, address or hub id (ORG/NAME) of a checkpoint (default: the embedded one)',
   );
+const adapter = (): Option =>
+  new Option('--adapter <dir>', 'folder or address of a LoRA adapter, merged into the weights as they are read');
+const state = (): Option =>
+  new Option('--state <file>', 'a tuned state (mamba tune --method state): what every text begins with');
 const backend = (): Option =>
   new Option('--backend <name>', 'kernels to run on')
     .choices(['auto', 'reference', 'wasm-simd', 'wasm-relaxed'])
@@ -39,6 +43,8 @@ const json = (): Option => new Option('--json', 'print one JSON object on stdout
 const writing = (command: Command, stops: readonly string[]): Command =>
   command
     .addOption(model())
+    .addOption(adapter())
+    .addOption(state())
     .option('--max-tokens <n>', 'tokens to generate at most', integer(0), 200)
     .option('--temperature <t>', '0 takes the likeliest token every time', nonNegative, 0.8)
     .option('--top-k <k>', 'choose among the k likeliest tokens; 0 for no limit', integer(0), 0)
@@ -79,6 +85,8 @@ program
   .command('score')
   .description('how well a model predicts a text, in nats per token')
   .addOption(model())
+  .addOption(adapter())
+  .addOption(state())
   .option('--text <file>', 'a UTF-8 text')
   .option('--ids <file>', 'a JSON array of token ids')
   .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
@@ -194,6 +202,7 @@ program
       dtypes,
     ),
   )
+  .addOption(adapter())
   .addOption(json())
   .action(async (from, to, options) => (await import('./commands/convert.ts')).convert(from, to, options));
 
@@ -205,53 +214,86 @@ program
   .argument('<in>', 'folder, GGUF file, address or hub id (ORG/NAME) of a checkpoint')
   .argument('<out>', 'the GGUF file to write')
   .addOption(new Option('--dtype <dtype>', 'of the matrices').choices(dtypes).default('q4_k'))
+  .addOption(adapter())
   .addOption(json())
   .action(async (from, to, options) =>
     (await import('./commands/convert.ts')).convert(from, to, { ...options, to: 'gguf' }),
   );
 
-program
-  .command('train')
-  .description('train a small model on a text; killed at any moment, --resume goes on to the same bits')
-  .addOption(
-    new Option('--arch <name>', 'architecture')
-      .choices(['mamba', 'mamba2', 'mamba3', 'gpt-neox', 'llama'])
-      .default('mamba'),
-  )
-  .option('--config <file>', 'fields of config.json other than those of the small default model')
-  .option('--data <file>', 'a text, JSON lines of {"text": …}, or token ids (.u16, .u32)')
-  .requiredOption('--out <dir>', 'folder of the run and of the model')
-  .option('--steps <n>', 'steps of the run', integer(1))
-  .option('--minutes <n>', 'or its length: 20 steps are timed, then the number is fixed', positive)
-  .option('--resume', 'go on with the run in --out')
-  .option('--tokenizer <path>', 'tokenizer.json, or a folder with one (default: learned from the text)')
-  .option('--vocab-size <n>', 'of a vocabulary that is learned', integer(257), 1024)
-  .option('--batch <n>', 'pieces of text in one pass', integer(1), 8)
-  .option('--length <n>', 'tokens of each', integer(1), 256)
-  .option('--accumulate <n>', 'passes of one step', integer(1), 1)
-  .option('--rate <r>', 'learning rate at its peak', positive, 1.5e-3)
-  .option('--warmup <n>', 'steps in which it rises', integer(0), 100)
-  .addOption(new Option('--schedule <shape>', 'how it goes on').choices(['cosine', 'wsd']).default('cosine'))
-  .option('--decay <n>', 'of wsd: last steps, in which it falls', integer(0), 0)
-  .option('--floor <share>', 'where it ends, as a share of the peak', fraction, 0.05)
-  .option('--weight-decay <w>', 'of matrices', nonNegative, 0.1)
-  .option('--dropout <p>', 'share of each residual branch', fraction, 0)
-  .option('--ema <d>', 'keep a moving average of the weights with this decay, and save it', fraction)
-  .option('--validation <share>', 'last part of the data, kept apart', fraction, 0.1)
-  .option('--eval-every <n>', 'steps between two looks at it', integer(1), 200)
-  .option('--save-every <n>', 'steps between two checkpoints', integer(1), 100)
-  .option('--keep <n>', 'checkpoints that are kept', integer(1), 2)
-  .option('--seed <s>', 'the same seed gives the same weights', integer(0), 0)
-  .option(
-    '--threads <n>',
-    'threads that compute; the result is the same for any number',
-    integer(1),
-    Math.min(4, availableParallelism()),
-  )
-  .option('--html <file>', 'a page with the losses, redrawn as it goes')
-  .addOption(backend())
-  .addOption(json())
-  .action(async (options) => (await import('./commands/train.ts')).trainModel(options));
+/** The options of a run that learns from a text. */
+const learning = (
+  command: Command,
+  { rate, warmup, weightDecay, evalEvery }: Record<string, number | undefined>,
+): Command =>
+  command
+    .option('--data <file>', 'a text, JSON lines of {"text": …}, or token ids (.u16, .u32)')
+    .requiredOption('--out <dir>', 'folder of the run and of what comes of it')
+    .option('--steps <n>', 'steps of the run', integer(1))
+    .option('--minutes <n>', 'or its length: 20 steps are timed, then the number is fixed', positive)
+    .option('--resume', 'go on with the run in --out')
+    .option('--batch <n>', 'pieces of text in one pass', integer(1), 8)
+    .option('--length <n>', 'tokens of each', integer(1), 256)
+    .option('--accumulate <n>', 'passes of one step', integer(1), 1)
+    .option(
+      '--rate <r>',
+      `learning rate at its peak${rate === undefined ? ' (default: that of the method)' : ''}`,
+      positive,
+      rate,
+    )
+    .option('--warmup <n>', 'steps in which it rises', integer(0), warmup)
+    .addOption(new Option('--schedule <shape>', 'how it goes on').choices(['cosine', 'wsd']).default('cosine'))
+    .option('--decay <n>', 'of wsd: last steps, in which it falls', integer(0), 0)
+    .option('--floor <share>', 'where it ends, as a share of the peak', fraction, 0.05)
+    .option('--weight-decay <w>', 'of matrices', nonNegative, weightDecay)
+    .option('--dropout <p>', 'share of each residual branch', fraction, 0)
+    .option('--ema <d>', 'keep a moving average of the weights with this decay, and save it', fraction)
+    .option('--validation <share>', 'last part of the data, kept apart', fraction, 0.1)
+    .option('--eval-every <n>', 'steps between two looks at it', integer(1), evalEvery)
+    .option('--save-every <n>', 'steps between two checkpoints', integer(1), 100)
+    .option('--keep <n>', 'checkpoints that are kept', integer(1), 2)
+    .option('--seed <s>', 'the same seed gives the same weights', integer(0), 0)
+    .option(
+      '--threads <n>',
+      'threads that compute; the result is the same for any number',
+      integer(1),
+      Math.min(4, availableParallelism()),
+    )
+    .option('--html <file>', 'a page with the losses, redrawn as it goes')
+    .addOption(backend())
+    .addOption(json());
+
+learning(
+  program
+    .command('train')
+    .description('train a small model on a text; killed at any moment, --resume goes on to the same bits')
+    .addOption(
+      new Option('--arch <name>', 'architecture')
+        .choices(['mamba', 'mamba2', 'mamba3', 'gpt-neox', 'llama'])
+        .default('mamba'),
+    )
+    .option('--config <file>', 'fields of config.json other than those of the small default model')
+    .option('--tokenizer <path>', 'tokenizer.json, or a folder with one (default: learned from the text)')
+    .option('--vocab-size <n>', 'of a vocabulary that is learned', integer(257), 1024),
+  { rate: 1.5e-3, warmup: 100, weightDecay: 0.1, evalEvery: 200 },
+).action(async (options) => (await import('./commands/train.ts')).trainModel(options));
+
+learning(
+  program
+    .command('tune')
+    .description(
+      'go on training a model on a text: all of it, a LoRA adapter beside its weights, or the state that its texts begin with',
+    )
+    .addOption(model())
+    .addOption(new Option('--method <name>', 'what is trained').choices(['full', 'lora', 'state']).default('lora'))
+    .option('--rank <n>', 'of lora: rank of the updates', integer(1), 8)
+    .option('--alpha <a>', 'of lora: their factor is alpha / rank', positive, 16)
+    .option(
+      '--targets <list>',
+      'of lora: ends of the names of layers (default: in_proj,x_proj,dt_proj,out_proj; of a Transformer its attention)',
+      names,
+    ),
+  { rate: undefined, warmup: 20, weightDecay: 0, evalEvery: 50 },
+).action(async (options) => (await import('./commands/tune.ts')).tuneModel(options));
 
 program
   .command('task')

@@ -21,11 +21,16 @@ export async function modelSource(model: string | undefined): Promise<string> {
 }
 
 /** Opens a checkpoint by path, address or hub id; what must be downloaded first shows how far it is. */
-export async function openSource(model: string | undefined, signal: AbortSignal): Promise<OpenedModel> {
+export async function openSource(
+  model: string | undefined,
+  signal: AbortSignal,
+  adapter?: string | undefined,
+): Promise<OpenedModel> {
   const bar = new ProgressBar('downloading', 'bytes');
   try {
     return await openNodeSource(await modelSource(model), {
       signal,
+      adapter,
       onProgress: ({ phase, done, total }) => bar.update(done, total, phase === 'wait' ? WAITING : undefined),
       onNote: note,
     });
@@ -39,6 +44,9 @@ export const WAITING: string = 'waiting for another process that downloads it';
 
 export interface ModelOptions {
   readonly model?: string;
+  readonly adapter?: string;
+  /** The path of a tuned state. */
+  readonly state?: string;
   readonly backend: BackendName;
   readonly threads?: number | undefined;
   readonly skipBelow?: number | undefined;
@@ -46,14 +54,16 @@ export interface ModelOptions {
 
 /** Loads with a progress bar, in this thread: a command has nothing else to do meanwhile, and starts sooner so. */
 export async function load(options: ModelOptions, signal: AbortSignal): Promise<LocalModel> {
-  return loadOpened(await openSource(options.model, signal), options, signal);
+  return loadOpened(await openSource(options.model, signal, options.adapter), options, signal);
 }
 
 /** The same of a checkpoint that is open already. */
 export async function loadOpened(opened: OpenedModel, options: ModelOptions, signal: AbortSignal): Promise<LocalModel> {
+  const state = options.state === undefined ? undefined : await readBytes(options.state, signal);
   const bar = new ProgressBar('loading');
   try {
     const model = await loadLocalModel(opened, {
+      ...(state ? { state } : {}),
       backend: options.backend,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.skipBelow === undefined ? {} : { skipBelow: options.skipBelow }),
@@ -115,6 +125,16 @@ const audible = (weights: WeightSource): WeightSource => ({
     }
   },
 });
+
+/** A whole file of any content. Throws `FILE_READ`, and the signal's reason. */
+async function readBytes(path: string, signal: AbortSignal): Promise<Uint8Array> {
+  try {
+    return await readFile(path, { signal });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new MambaError('FILE_READ', `${path} cannot be read: ${(cause as Error).message}`, { path }, { cause });
+  }
+}
 
 /** A UTF-8 file. Throws `FILE_READ`, and the signal's reason. */
 export async function readText(path: string, signal: AbortSignal): Promise<string> {

@@ -11,6 +11,7 @@ import { print } from '../terminal.ts';
 interface ConvertOptions {
   readonly to?: 'gguf' | 'safetensors';
   readonly dtype?: ConvertDType;
+  readonly adapter?: string;
   readonly json?: boolean;
 }
 
@@ -19,7 +20,7 @@ export async function convert(from: string, out: string, options: ConvertOptions
   await interruptible(async (signal) => {
     const started = performance.now();
     const to = options.to ?? (/\.gguf$/i.test(out) ? 'gguf' : 'safetensors');
-    const opened = await openSource(from, signal);
+    const opened = await openSource(from, signal, options.adapter);
     const bar = new ProgressBar('converting');
     const { dtype, files, types, lost } = await convertModel(opened, to, {
       dtype: options.dtype,

@@ -1,51 +1,23 @@
 import { readFile, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ConfigJson, findArchitecture } from '@mamba-ts/layers';
-import { jsonText, readJsonObject } from '@mamba-ts/loaders';
-import { openFile, saveFile } from '@mamba-ts/loaders/node';
+import { jsonText } from '@mamba-ts/loaders';
 import { Tokenizer, trainTokenizer } from '@mamba-ts/tokenizer';
-import { type ChartPoint, lossSvg, type TrainingOptions } from '@mamba-ts/train';
-import { RunFolder, type RunPlan, train } from '@mamba-ts/train/node';
-import { type BackendName, createTrainingBackend } from 'mamba-ts';
-import { createTrainingTeam } from 'mamba-ts/node';
+import { RunFolder, type RunPlan } from '@mamba-ts/train/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { printJson, readText } from '../model.ts';
-import { note, ProgressBar } from '../progress.ts';
+import { ProgressBar } from '../progress.ts';
 import { print } from '../terminal.ts';
-import { isTokenFile, openTokens, readTexts, type Split, tokenize } from '../train/data.ts';
+import { isTokenFile, readTexts } from '../train/data.ts';
 import { TRAINED } from '../train/defaults.ts';
+import { checkRun, planOf, type RunOptions, readConfig, runTraining } from '../train/run.ts';
 
 /** What the command line says; all but `out`, `resume`, `threads`, `html` and `json` is kept in run.json. */
-interface TrainOptions {
+interface TrainOptions extends RunOptions {
   readonly arch: string;
   readonly config?: string;
-  readonly data?: string;
-  readonly out: string;
-  readonly steps?: number;
-  readonly minutes?: number;
-  readonly resume?: boolean;
   readonly tokenizer?: string;
   readonly vocabSize: number;
-  readonly batch: number;
-  readonly length: number;
-  readonly accumulate: number;
-  readonly rate: number;
-  readonly warmup: number;
-  readonly schedule: 'cosine' | 'wsd';
-  readonly decay: number;
-  readonly floor: number;
-  readonly weightDecay: number;
-  readonly dropout: number;
-  readonly ema?: number;
-  readonly validation: number;
-  readonly evalEvery: number;
-  readonly saveEvery: number;
-  readonly keep: number;
-  readonly seed: number;
-  readonly backend: BackendName;
-  readonly threads: number;
-  readonly html?: string;
-  readonly json?: boolean;
 }
 
 const SEPARATOR = '<|endoftext|>';
@@ -55,92 +27,16 @@ export async function trainModel(given: TrainOptions): Promise<void> {
   await interruptible(async (signal) => {
     const folder = new RunFolder(given.out);
     const plan = given.resume ? await folder.readPlan() : await begin(folder, given, signal);
-    // Of a resumed run its own options count; where to draw and what to print are this call's.
-    const options = plan.options as unknown as TrainOptions;
-    const tokenizer = Tokenizer.fromJSON(await folder.read('tokenizer.json'));
-    const config = await readConfig(join(given.out, 'config.json'));
-    const separator = separatorOf(config);
-    const split: Split = isTokenFile(options.data!)
-      ? await openTokens(options.data!, options.validation)
-      : tokenize(await readTexts(options.data!, options.validation, signal), tokenizer, separator);
-    const backend = await createTrainingBackend(options.backend);
-    const bar = new ProgressBar('training');
-    const points: ChartPoint[] = given.resume ? await folder.readLog() : [];
-    const first = points.at(-1)?.step ?? 0;
-    const started = performance.now();
-    let drawn = 0;
-    try {
-      const result = await train(
-        {
-          folder,
-          plan,
-          architecture: await findArchitecture(config),
-          config,
-          backend,
-          team:
-            given.threads > 1
-              ? (values) => createTrainingTeam(given.threads, { config, backend: options.backend, values })
-              : undefined,
-          training: split.training,
-          validation: split.validation,
-          options: trainingOptions(options, separator),
-          minutes: options.minutes ?? null,
-          evalEvery: options.evalEvery,
-          saveEvery: options.saveEvery,
-          keep: options.keep,
-        },
-        {
-          signal,
-          onStep: (line, steps) => {
-            points.push(line);
-            const { step, nats_per_token, val_loss, tokens } = line;
-            if (val_loss !== undefined) {
-              bar.end();
-              note(`step ${step}: ${nats_per_token.toFixed(4)} nats per token, validation ${val_loss.toFixed(4)}`);
-            }
-            bar.update(
-              step,
-              steps ?? step + 1,
-              paceText(nats_per_token, tokens, step - first, steps && steps - step, started),
-            );
-            if (given.html !== undefined && (val_loss !== undefined || performance.now() - drawn > 5000)) {
-              drawn = performance.now();
-              void saveFile(given.html, [new TextEncoder().encode(page(points, steps))]).catch(() => {});
-            }
-          },
-        },
-      );
-      bar.end();
-      if (given.html !== undefined) await saveFile(given.html, [new TextEncoder().encode(page(points, result.steps))]);
-      const { characters } = split;
-      const report = {
-        ...result,
-        val_loss_per_char: characters ? (result.val_loss * split.validation.length) / characters : null,
-        peak_mb: process.resourceUsage().maxRSS / 1024,
-        out: resolve(given.out),
-      };
-      if (given.json) printJson(report);
-      else {
-        print(
-          `${report.steps} steps, ${report.tokens} tokens in ${report.seconds.toFixed(0)} s (${report.tok_s.toFixed(0)} tokens/s); ` +
-            `training ${report.train_loss.toFixed(4)}, validation ${report.val_loss.toFixed(4)} nats per token\n` +
-            `mamba run --model ${given.out}\n`,
-        );
-      }
-    } finally {
-      bar.end();
-      backend.dispose();
-    }
+    if ('method' in plan.options) throw new UsageError(`${given.out} holds a run of mamba tune: resume it with that`);
+    const report = await runTraining(folder, plan, given, signal);
+    if (!given.json) print(`mamba run --model ${given.out}\n`);
+    else printJson(report);
   });
 }
 
 /** Makes the folder of a new run: the options, the config, and a tokenizer, learned where none is given. */
 async function begin(folder: RunFolder, options: TrainOptions, signal: AbortSignal): Promise<RunPlan> {
-  const { data, steps, minutes, warmup } = options;
-  if (data === undefined) throw new UsageError('train needs --data FILE');
-  if ((steps === undefined) === (minutes === undefined)) throw new UsageError('give either --steps N or --minutes N');
-  if (minutes !== undefined && warmup < 20)
-    throw new UsageError('--minutes needs a --warmup of at least 20: so many steps are timed first');
+  const data = checkRun('train', options);
   const tokenizerJson =
     options.tokenizer === undefined
       ? await learnTokenizer(data, options, signal)
@@ -155,12 +51,7 @@ async function begin(folder: RunFolder, options: TrainOptions, signal: AbortSign
   // As transformers reads it, with every field; what it does not know stays in its own layout.
   const config = architecture.huggingFaceConfig?.(json) ?? json;
   architecture.createModel(architecture.parseConfig(config));
-  const { out: _, resume: __, html: ___, json: ____, threads: _____, ...kept } = options;
-  const plan: RunPlan = {
-    version: 1,
-    options: { ...kept, data: resolve(data) },
-    steps: steps ?? null,
-  };
+  const plan = planOf(options, data);
   await folder.create(plan, {
     'config.json': jsonText(config),
     'tokenizer.json': tokenizerJson,
@@ -202,41 +93,3 @@ async function tokenizerConfig(given: string | undefined, separated: boolean): P
     own || jsonText({ tokenizer_class: 'PreTrainedTokenizerFast', ...special, clean_up_tokenization_spaces: false })
   );
 }
-
-const readConfig = async (path: string): Promise<ConfigJson> => readJsonObject(await openFile(path), 'CONFIG', 1 << 20);
-
-const separatorOf = (config: ConfigJson): number | null =>
-  typeof config.eos_token_id === 'number' ? config.eos_token_id : null;
-
-function trainingOptions(o: TrainOptions, separator: number | null): TrainingOptions {
-  return {
-    sequences: o.batch,
-    length: o.length,
-    separator,
-    seed: o.seed,
-    rate: o.rate,
-    warmup: o.warmup,
-    shape: o.schedule,
-    decay: o.decay,
-    floor: o.floor,
-    accumulate: o.accumulate,
-    dropout: o.dropout,
-    ...(o.ema === undefined ? {} : { averageDecay: o.ema }),
-    adamw: { weightDecay: o.weightDecay },
-  };
-}
-
-/** `loss 3.412, 2,830 tokens/s, 95 s left`, by the time that `done` steps of this call have taken. */
-function paceText(loss: number, tokens: number, done: number, left: number | null, started: number): string {
-  const secondsPerStep = (performance.now() - started) / 1000 / done;
-  const rate = Math.round(tokens / secondsPerStep).toLocaleString('en-US');
-  return `loss ${loss.toFixed(3)}, ${rate} tokens/s${left === null ? '' : `, ${(left * secondsPerStep).toFixed(0)} s left`}`;
-}
-
-const page = (points: readonly ChartPoint[], steps: number | null): string => `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>Training</title>
-<style>:root { color-scheme: light dark; } body { font: 16px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; background: light-dark(#fff, #14161a); color: light-dark(#1c2128, #e4e7eb); } svg { width: 100%; height: auto; }</style>
-</head><body><h1>Step ${points.at(-1)?.step ?? 0}${steps === null ? '' : ` of ${steps}`}</h1>
-${lossSvg(points, steps)}
-</body></html>
-`;
