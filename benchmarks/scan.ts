@@ -8,13 +8,14 @@
  *     node benchmarks/scan.ts [TOKENS]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Tensor } from '@mamba-ts/tensor';
 import { createBench, report, spread, valueAt } from './measure.ts';
+import { pythonWithTorch } from './python.ts';
 
 const [tokens = 2048] = process.argv.slice(2).map(Number);
 const [channels, states, repeats] = [1536, 16, 30];
@@ -38,23 +39,6 @@ function rival(command: string, args: readonly string[]) {
     },
     end: () => child.stdin.end(),
   };
-}
-
-/** An interpreter that has PyTorch in the version that the fixtures were made with. */
-function pythonWithTorch(): string {
-  if (process.env.PYTHON) return process.env.PYTHON;
-  const requirements = readFileSync(new URL('../fixtures/requirements.txt', import.meta.url), 'utf8');
-  const wanted = requirements.split('\n').filter((line) => /^(?:torch|numpy)==/.test(line));
-  const place = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'mamba-ts', 'peers', wanted.join('+'));
-  const python = join(place, 'bin/python');
-  if (existsSync(join(place, 'complete'))) return python;
-  console.error(`installing ${wanted.join(' and ')} into ${place} (some GB)`);
-  rmSync(place, { recursive: true, force: true });
-  const run = (command: string, ...args: string[]): unknown => execFileSync(command, args, { stdio: ['ignore', 2, 2] });
-  run('python3', '-m', 'venv', place);
-  run(python, '-m', 'pip', 'install', '--quiet', ...wanted);
-  run(python, '-c', `import torch; open(${JSON.stringify(join(place, 'complete'))}, 'w')`);
-  return python;
 }
 
 const native = rival(program, [String(tokens), String(channels)]);

@@ -1,7 +1,7 @@
 /**
  * How long does a training step of the model of train-step.ts take with THREADS worker threads, everything included?
  *
- *     node benchmarks/train-threads.ts [THREADS]
+ *     node benchmarks/train-threads.ts [THREADS] [--json]
  */
 import { findArchitecture } from '@mamba-ts/layers';
 import { initialParameters, memoryTokens, TrainableModel, Trainer } from '@mamba-ts/train';
@@ -29,6 +29,8 @@ for (let step = 0; step < 8; step++) {
 const sorted = times.slice(1).sort((a, b) => a - b);
 const peak = process.resourceUsage().maxRSS / 1024;
 console.log(
-  `${threads} threads: median ${sorted[3]!.toFixed(0)} ms (${sorted[0]!.toFixed(0)} to ${sorted[6]!.toFixed(0)}), peak ${peak.toFixed(0)} MB`,
+  process.argv.includes('--json')
+    ? JSON.stringify({ threads, step_s: times.slice(1).map((ms) => ms / 1000), peak_mb: peak })
+    : `${threads} threads: median ${sorted[3]!.toFixed(0)} ms (${sorted[0]!.toFixed(0)} to ${sorted[6]!.toFixed(0)}), peak ${peak.toFixed(0)} MB`,
 );
 trainer.dispose();
