@@ -1,4 +1,4 @@
-import { crc32 } from '@mamba-ts/layers';
+import { crc32 } from '@mamba-ts/tensor';
 
 /** A file to be put into an archive. */
 export interface FileToZip {

@@ -165,6 +165,7 @@ const attention =
     lengths: readonly [number, number],
     before = 0,
     behind = false,
+    size = 2,
   ): Case =>
   async (bench) => {
     const { backend } = bench;
@@ -195,7 +196,7 @@ const attention =
         keyof typeof shapes,
         Tensor
       >;
-    const { q, k, v } = make((name, rows) => bench.tensor(name, rows, width, 2));
+    const { q, k, v } = make((name, rows) => bench.tensor(name, rows, width, size));
     const gradients = make((name, rows) => bench.gradient(name, rows, width));
     const dy = bench.tensor('dy', shapes.q, width);
     backend.attentionBackward(q, k, v, 0.7, caches[1]!, segments, dy, gradients);
@@ -244,12 +245,12 @@ const dropout: Case = async (bench) => {
 };
 
 const crossEntropy =
-  (rows: readonly number[], vocabSize: number): Case =>
+  (rows: readonly number[], vocabSize: number, size = 2): Case =>
   async (bench) => {
     const tokens = Math.max(...rows) + 2;
     const w = bench.weight(matrix('w', [vocabSize + 3, 10]), 3);
     const dx = bench.gradient('x', tokens, 10);
-    const x = bench.tensor('x', tokens, 10, 2);
+    const x = bench.tensor('x', tokens, 10, size);
     const asked = Int32Array.from(rows);
     const targets = asked.map((row) => (row * 7) % vocabSize);
     await bench.keep('losses', bench.backend.crossEntropy(x, w, asked, targets, vocabSize));
@@ -292,6 +293,7 @@ const cases: Readonly<Record<string, Case>> = {
   'attention 1 head of 4': attention([1, 1, 4], [1, 2]),
   'attention 2 x 3 heads of 9': attention([2, 3, 9], [5, 17]),
   'attention past a block of queries': attention([1, 2, 8], [130, 129]),
+  'attention with scores whose double overflows': attention([1, 2, 9], [6, 5], 0, false, 8),
   'attention that goes on from a cache (reference)': attention([2, 2, 5], [4, 3], 3),
   'attention with a gradient to rows behind (reference)': attention([2, 1, 5], [4, 3], 0, true),
   siluGate,
@@ -300,6 +302,8 @@ const cases: Readonly<Record<string, Case>> = {
   dropout,
   'crossEntropy, consecutive rows': crossEntropy([1, 2, 3], 11),
   'crossEntropy, rows with gaps': crossEntropy([0, 2, 5], 8),
+  'crossEntropy, past 16 lanes': crossEntropy([0, 3], 37),
+  'crossEntropy, logits whose double overflows': crossEntropy([0, 1, 2], 11, 20),
   'crossEntropy, more than a block': crossEntropy(
     Array.from({ length: 130 }, (_, i) => i),
     5,

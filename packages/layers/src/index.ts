@@ -1,6 +1,5 @@
 export { type Architecture, type ConfigJson, defineModel, type ModelDefinition, type Observe } from './architecture.ts';
 export { type AttentionConfig, fusedAttention, groupedAttention } from './attention-layer.ts';
-export { crc32 } from './crc32.ts';
 export { findArchitecture, findPreset, supportedModelTypes } from './find-architecture.ts';
 export { gatedMlp } from './gated-mlp.ts';
 export {

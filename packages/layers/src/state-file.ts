@@ -1,5 +1,4 @@
-import { MambaError } from '@mamba-ts/tensor';
-import { crc32 } from './crc32.ts';
+import { crc32, MambaError } from '@mamba-ts/tensor';
 import type { StateLayout } from './state-layout.ts';
 
 /*

@@ -1,6 +1,5 @@
-import { isMambaError } from '@mamba-ts/tensor';
+import { crc32, isMambaError } from '@mamba-ts/tensor';
 import { describe, expect, test } from 'vitest';
-import { crc32 } from '../src/crc32.ts';
 import { decodeState, encodeState, type StateOwner } from '../src/state-file.ts';
 import { StateLayoutBuilder } from '../src/state-layout.ts';
 

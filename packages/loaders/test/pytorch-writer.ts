@@ -1,4 +1,4 @@
-import { crc32 } from '../src/pytorch/zip.ts';
+import { crc32 } from '@mamba-ts/tensor';
 
 // Writes PyTorch checkpoints for tests, right ones and wrong ones: nothing here is checked.
 

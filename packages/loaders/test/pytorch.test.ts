@@ -1,9 +1,8 @@
-import { decodeToF32 } from '@mamba-ts/tensor';
+import { crc32, decodeToF32 } from '@mamba-ts/tensor';
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../../fixtures/load.ts';
 import { type CheckpointSource, memoryFolder, memorySource, openModel, openPytorch } from '../src/index.ts';
 import { unpickle } from '../src/pytorch/unpickle.ts';
-import { crc32 } from '../src/pytorch/zip.ts';
 import { codeOf, errorOf } from './helpers.ts';
 import { archiveFiles, int, type Storage, stateOps, type View, type ZipFile, zip } from './pytorch-writer.ts';
 

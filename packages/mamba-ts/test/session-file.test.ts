@@ -1,5 +1,4 @@
-import { crc32 } from '@mamba-ts/layers';
-import { isMambaError } from '@mamba-ts/tensor';
+import { crc32, isMambaError } from '@mamba-ts/tensor';
 import { describe, expect, test } from 'vitest';
 import { decodeSession, encodeSession, type SessionContent } from '../src/session/file.ts';
 import type { Turn } from '../src/session/types.ts';

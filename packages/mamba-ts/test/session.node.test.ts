@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { crc32 } from '@mamba-ts/layers';
+import { crc32 } from '@mamba-ts/tensor';
 import { fromPretrained, type LocalModel, type Session } from 'mamba-ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeSession, encodeSession, type SessionContent } from '../src/session/file.ts';

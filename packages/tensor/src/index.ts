@@ -4,6 +4,7 @@ export * from './check.ts';
 export * from './check-backward.ts';
 export * from './check-cache.ts';
 export * from './check-ssm.ts';
+export * from './crc32.ts';
 export * from './decode.ts';
 export { DEQUANTIZE, type Dequantize } from './dequantize.ts';
 export * from './dtype.ts';

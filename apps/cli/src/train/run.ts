@@ -87,6 +87,12 @@ export async function runTraining(
   const first = points.at(-1)?.step ?? 0;
   const started = performance.now();
   let drawn = 0;
+  // One after another: an older picture must not land on a newer one.
+  let drawing: Promise<void> = Promise.resolve();
+  const draw = (file: string, steps: number | null): Promise<void> => {
+    const picture = new TextEncoder().encode(page(points, steps));
+    return drawing.then(() => saveFile(file, [picture]));
+  };
   try {
     const result = await train(
       {
@@ -130,13 +136,13 @@ export async function runTraining(
           );
           if (given.html !== undefined && (val_loss !== undefined || performance.now() - drawn > 5000)) {
             drawn = performance.now();
-            void saveFile(given.html, [new TextEncoder().encode(page(points, steps))]).catch(() => {});
+            drawing = draw(given.html, steps).catch(() => {});
           }
         },
       },
     );
     bar.end();
-    if (given.html !== undefined) await saveFile(given.html, [new TextEncoder().encode(page(points, result.steps))]);
+    if (given.html !== undefined) await draw(given.html, result.steps);
     const { characters } = split;
     const report = {
       ...result,

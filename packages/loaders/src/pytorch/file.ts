@@ -1,9 +1,9 @@
-import { DTYPES, type DType, MambaError, type TensorEntry } from '@mamba-ts/tensor';
+import { crc32, DTYPES, type DType, MambaError, type TensorEntry } from '@mamba-ts/tensor';
 import type { ByteSource } from '../byte-source.ts';
 import { shownName } from '../safetensors/header.ts';
 import { type CheckpointSource, noTensor, type OtherEntry, STAGING_BYTES } from '../weights.ts';
 import { isTensor, type Pickled, type StorageRef, type TensorRef, unpickle } from './unpickle.ts';
-import { crc32, openZip, type ZipEntry } from './zip.ts';
+import { openZip, type ZipEntry } from './zip.ts';
 
 /** The element types of storages: bytes, and the dtype of weights where they can be such. */
 const STORAGES: Readonly<Record<string, { readonly bytes: number; readonly dtype?: DType }>> = {

@@ -1,5 +1,4 @@
-import { crc32 } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
+import { crc32, MambaError } from '@mamba-ts/tensor';
 import type { SessionSettings, Turn } from './types.ts';
 
 /*
