@@ -304,7 +304,8 @@ program
     new Argument('<task>', 'what they must be able to do').choices(['selective-copying', 'induction-heads', 'parity']),
   )
   .option('--models <list>', 'of lti,mamba,mamba2,mamba3,transformer; lti is Mamba-1 without selection', names)
-  .option('--length <n>', 'of the sequences to learn from (default: that of the task)', integer(1))
+  .option('--length <n>', 'of the longest sequences to learn from (default: that of the task)', integer(1))
+  .option('--from <n>', 'of the shortest: each step has one length between (default: that of the task)', integer(1))
   .option('--test-lengths <list>', 'of the sequences to test with, beside it (default: those of the task)', lengths)
   .option('--steps <n>', 'steps of each training (default: enough for the task)', integer(1))
   .option('--minutes <n>', 'or minutes of training in all, shared equally by the models', positive)

@@ -10,7 +10,20 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const SMALL = ['--length', '8', '--batch', '8', '--width', '16', '--layers', '1', '--test-lengths', '16'];
+const SMALL = [
+  '--length',
+  '8',
+  '--from',
+  '8',
+  '--batch',
+  '8',
+  '--width',
+  '16',
+  '--layers',
+  '1',
+  '--test-lengths',
+  '16',
+];
 
 describe('mamba task', () => {
   test('parity: the fields of the report, the same for one thread and two, and a picture', async () => {
@@ -22,7 +35,7 @@ describe('mamba task', () => {
       models: (models as Record<string, unknown>[]).map(({ seconds: _, ...model }) => model),
     });
     expect(one).toMatchObject({
-      ...{ task: 'parity', length: 8, batch: 8, width: 16, layers: 1, seed: 7, chance: 0.5 },
+      ...{ task: 'parity', length: 8, from: 8, batch: 8, width: 16, layers: 1, seed: 7, chance: 0.5 },
       models: ['lti', 'mamba2'].map((model) => ({
         model,
         steps: 12,

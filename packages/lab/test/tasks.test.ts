@@ -16,6 +16,7 @@ import { findArchitecture } from '@mamba-ts/layers';
 import { isMambaError } from '@mamba-ts/tensor';
 import { NO_TARGET } from '@mamba-ts/train';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testSequences } from '../src/tasks/run.ts';
 
 /** What somebody who knows the rules answers who sees only the ids: written apart from those who made them. */
 const SOLVERS: Readonly<Record<TaskName, (ids: readonly number[]) => (number | null)[]>> = {
@@ -75,6 +76,7 @@ describe('examples', () => {
 describe('runTask', () => {
   const models = Object.keys(TASK_MODELS) as TaskModelName[];
   let backend: Awaited<ReturnType<typeof createWasmTrainingBackend>>;
+  /** Of all models, as they are done. */
   let report: TaskReport;
   beforeAll(async () => {
     backend = await createWasmTrainingBackend();
@@ -82,32 +84,43 @@ describe('runTask', () => {
   afterAll(() => backend.dispose());
 
   /** Small enough for seconds, of which the task asks at every place, so that it is soon seen to learn. */
-  const small = { length: 6, batch: 8, steps: 60, rate: 1e-2, width: 16, layers: 1, testLengths: [12] };
+  const small = { length: 6, from: 6, batch: 8, steps: 60, rate: 1e-2, width: 16, layers: 1, testLengths: [12] };
 
-  test('the loss of every model falls, and the report says what was measured', async () => {
-    const first = new Map<string, number>();
+  test.each(models)('%s: the loss falls, and the report says what was measured', async (name) => {
+    const losses: number[] = [];
     const done: string[] = [];
-    report = await runTask('parity', models, small, 1, {
+    const one = await runTask('parity', [name], small, 1, {
       backend,
-      onStep: (model, step, steps, loss) => {
-        expect(steps).toBe(60);
-        if (step === 1) first.set(model, loss);
+      onStep: (_, step, steps, loss) => {
+        expect([step, steps]).toEqual([losses.length + 1, 60]);
+        losses.push(loss);
       },
       onResult: ({ model }) => done.push(model),
     });
-    expect(report).toMatchObject({ task: 'parity', length: 6, batch: 8, width: 16, layers: 1, seed: 1, chance: 0.5 });
-    expect(report.models.map(({ model }) => model)).toEqual(models);
-    expect(done).toEqual(models);
-    for (const { model, params, steps, seconds, loss, accuracy, by_length } of report.models) {
-      expect(loss).toBeLessThan(first.get(model)! - 0.02);
-      expect([steps, seconds > 0, params > 500]).toEqual([60, true, true]);
-      expect(by_length.map(({ length, sequences }) => [length, sequences])).toEqual([
-        [6, 256],
-        [12, 256],
-      ]);
-      expect(accuracy).toBe(by_length[0]!.accuracy);
-      expect(accuracy).toBeGreaterThan(0.52);
-    }
+    const { models: results, ...rest } = one;
+    const asked = {
+      task: 'parity',
+      length: 6,
+      from: 6,
+      batch: 8,
+      rate: 1e-2,
+      width: 16,
+      layers: 1,
+      seed: 1,
+      chance: 0.5,
+    };
+    expect(rest).toEqual(asked);
+    expect(done).toEqual([name]);
+    const [{ model, params, steps, seconds, loss, accuracy, by_length }] = results as [TaskReport['models'][0]];
+    expect(loss).toBeLessThan(losses[0]! - 0.02);
+    expect([model, steps, seconds > 0, params > 500]).toEqual([name, 60, true, true]);
+    expect(by_length.map(({ length, sequences }) => [length, sequences])).toEqual([
+      [6, 256],
+      [12, 256],
+    ]);
+    expect(accuracy).toBe(by_length[0]!.accuracy);
+    expect(accuracy).toBeGreaterThan(0.52);
+    report = { ...one, models: [...(report?.models ?? []), ...results] };
   });
 
   test('the same seed gives the same figures, another seed others', async () => {
@@ -132,8 +145,30 @@ describe('runTask', () => {
     expect(results[0]!.steps).toBeGreaterThanOrEqual(40);
   });
 
+  test('each step has sequences of one length, drawn from all between the shortest and the longest', async () => {
+    const steps: Set<number>[] = [];
+    await runTask('parity', ['lti'], { ...small, from: 3, testLengths: [] }, 1, {
+      backend,
+      // Learns nothing, but sees what it is given.
+      team: async (_, values) => ({
+        async run(shares) {
+          steps.push(new Set(shares.flatMap(({ segments }) => segments.map(({ length }) => length))));
+          return [
+            { nats: 1, count: 1, gradients: new Map([...values].map(([k, v]) => [k, new Float32Array(v.length)])) },
+          ];
+        },
+        update: () => {},
+        dispose: () => {},
+      }),
+    });
+    expect(steps.map(({ size }) => size)).toEqual(new Array(60).fill(1));
+    expect(new Set(steps.flatMap((lengths) => [...lengths]))).toEqual(new Set([3, 4, 5, 6]));
+  });
+
   test('a length that is too short is told', async () => {
-    const failed = await runTask('selective-copying', ['lti'], { ...small, length: 7 }, 1, { backend }).catch((e) => e);
+    const failed = await runTask('selective-copying', ['lti'], { ...small, from: 7, length: 8 }, 1, { backend }).catch(
+      (e) => e,
+    );
     expect(isMambaError(failed, 'ARGUMENT')).toBe(true);
     expect(failed.message).toBe('selective-copying needs a length of at least 8, found 7');
   });
@@ -179,6 +214,10 @@ describe('runTask', () => {
     expect(words).toContain('Selection makes 47.5 points');
     expect(describeTask({ ...report, models: [mamba] })).not.toContain('points');
   });
+});
+
+test('the sequences of a test: 256 short ones, 16 long ones, none where they would take too long', () => {
+  expect([1e6, 3e10 / 256, 3e8, 1e10, 6e10, 7e10].map(testSequences)).toEqual([256, 256, 100, 16, 16, 0]);
 });
 
 test('every model exists for the vocabulary and the size of every task', async () => {

@@ -3,10 +3,14 @@ import { memorySource, openSafetensors, safetensorsWeights, writeSafetensors } f
 import { createReferenceBackend } from '@mamba-ts/tensor/reference';
 import { describe, expect, test } from 'vitest';
 import {
+  type BatchSource,
+  backpropagate,
   drawBatch,
   fileTokens,
+  globalNorm,
   initialParameters,
   memoryTokens,
+  NO_TARGET,
   type TokenSource,
   TrainableModel,
   Trainer,
@@ -121,6 +125,29 @@ describe('Trainer', () => {
     expect(before - (await trainer.evaluate(validation, 64))).toBeGreaterThan(1);
     trainer.dispose();
     trainer.model.backend.dispose();
+  });
+
+  test('batches from a function: loss and gradient are means over the targets, however few, within 1e-6', async () => {
+    const model = await trainable();
+    const { length, caches } = model.definition.state;
+    const slots = [0, 1].map(() => model.backend.createSlot(length, caches));
+    const passes: number[] = [];
+    const make: BatchSource = (pass, own) => {
+      passes.push(pass);
+      const ids = Int32Array.from({ length: 12 }, (_, i) => 1 + ((i * 5 + pass) % 7));
+      const targets = new Int32Array(12).fill(NO_TARGET);
+      // One sequence has one target, the other three: a mean of means would be another number.
+      for (const row of [5, 7, 9, 11]) targets[row] = ids[row - 1]!;
+      const segments = own.map((slot, i) => ({ start: 6 * i, length: 6, slot, reset: true, position: 0 }));
+      return { ids, targets, segments };
+    };
+    model.zeroGradients();
+    const { nats, count } = await backpropagate(model, await make(0, slots));
+    const gradients = await Promise.all([...model.parameters.keys()].map((name) => model.gradient(name)));
+    const report = await new Trainer(model, make, 2, { ...OPTIONS, warmup: 1 }).advance();
+    expect([passes, count, report.tokens]).toEqual([[0, 0], 4, 12]);
+    expect(Math.abs(report.nats_per_token - nats / 4)).toBeLessThan(1e-6);
+    expect(Math.abs(report.gradient_norm / globalNorm(gradients) - 1)).toBeLessThan(1e-6);
   });
 
   test('no two passes read the same pieces', async () => {

@@ -91,8 +91,10 @@ export async function runTasks(task: TaskName, options: TaskOptions): Promise<vo
 /** The task's own settings, but for what is given. */
 function settingsOf(task: TaskName, given: Partial<TaskSettings>): TaskSettings {
   const own = TASK_SETTINGS[task];
+  const length = given.length ?? own.length;
   return {
-    length: given.length ?? own.length,
+    length,
+    from: Math.min(given.from ?? own.from, length),
     batch: given.batch ?? own.batch,
     steps: given.steps ?? own.steps,
     rate: given.rate ?? own.rate,

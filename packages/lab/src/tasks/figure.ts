@@ -10,7 +10,7 @@ const LEFT = 150;
 const BARS = 300;
 /** Of the curves, behind the bars and their figures. */
 const AXIS = LEFT + BARS + 160;
-const CURVES = WIDTH - AXIS - 74;
+const CURVES = WIDTH - AXIS - 96;
 const HEIGHT = 260;
 const BOTTOM = 78;
 

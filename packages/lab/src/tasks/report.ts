@@ -22,15 +22,17 @@ export interface TaskResult {
   readonly loss: number;
   /** At the length that was trained at; null where that is too long to test. */
   readonly accuracy: number | null;
-  /** By length; lengths are missing where one sequence takes more operations than a test may. */
+  /** By length, ascending; lengths are missing whose sequences take more operations than a test may. */
   readonly by_length: readonly TaskTest[];
 }
 
 /** A task, and what became of each model. */
 export interface TaskReport {
   readonly task: TaskName;
-  /** Of the sequences to learn from. */
+  /** Of the longest sequences to learn from. */
   readonly length: number;
+  /** Of the shortest. */
+  readonly from: number;
   readonly batch: number;
   readonly rate: number;
   readonly width: number;

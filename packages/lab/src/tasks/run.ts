@@ -1,5 +1,5 @@
 import { findArchitecture, listParameters, loadLanguageModel } from '@mamba-ts/layers';
-import { MambaError, type TrainingBackend } from '@mamba-ts/tensor';
+import { MambaError, philoxRandom, type TrainingBackend } from '@mamba-ts/tensor';
 import {
   type BatchSource,
   initialParameters,
@@ -17,8 +17,10 @@ import { rightAnswers } from './test.ts';
 
 /** A training of each model and its tests. */
 export interface TaskSettings extends TaskModelSize {
-  /** Of the sequences to learn from, as the task counts it. */
+  /** Of the longest sequences to learn from, as the task counts it. */
   readonly length: number;
+  /** Of the shortest: each step has sequences of one length, drawn from `from` to `length`. */
+  readonly from: number;
   /** Sequences of a step. */
   readonly batch: number;
   readonly steps: number;
@@ -30,17 +32,36 @@ export interface TaskSettings extends TaskModelSize {
 
 /** A setting for each task in which two cores train all models in minutes. */
 export const TASK_SETTINGS: Readonly<Record<TaskName, TaskSettings>> = {
-  'selective-copying': { length: 64, batch: 16, steps: 2500, rate: 5e-3, width: 64, layers: 2, testLengths: [] },
+  'selective-copying': {
+    length: 64,
+    from: 8,
+    batch: 16,
+    steps: 5000,
+    rate: 7e-3,
+    width: 32,
+    layers: 2,
+    testLengths: [],
+  },
   'induction-heads': {
     length: 64,
+    from: 64,
     batch: 16,
-    steps: 1500,
-    rate: 5e-3,
-    width: 64,
+    steps: 1000,
+    rate: 7e-3,
+    width: 32,
     layers: 2,
     testLengths: [256, 1024, 4096, 16_384],
   },
-  parity: { length: 32, batch: 16, steps: 400, rate: 5e-3, width: 32, layers: 1, testLengths: [64, 128, 256, 512] },
+  parity: {
+    length: 32,
+    from: 32,
+    batch: 16,
+    steps: 1000,
+    rate: 5e-3,
+    width: 32,
+    layers: 1,
+    testLengths: [64, 128, 256, 512, 1024],
+  },
 };
 
 /** Who computes, and how to follow it. */
@@ -65,10 +86,10 @@ export interface TaskHooks {
   readonly onResult?: (result: TaskResult) => void;
 }
 
-/** Sequences of a test at most. */
-const TEST_SEQUENCES = 256;
-/** Operations that one test may take; where they do not suffice for one sequence, it is left out. */
-const TEST_OPERATIONS = 2e11;
+/** Sequences of a test: fewer would tell little, more no more. */
+const TEST_SEQUENCES = { least: 16, most: 256 };
+/** Operations that a test takes, as far as `least` allows; one that takes more than `most` for those is left out. */
+const TEST_OPERATIONS = { meant: 3e10, most: 1e12 };
 /** Steps in which the learning rate rises. */
 const WARMUP = 40;
 /** Steps over whose losses `loss` is the mean. */
@@ -88,8 +109,9 @@ export async function runTask(
 ): Promise<TaskReport> {
   const task = TASKS[name];
   const lengths = [...new Set([settings.length, ...settings.testLengths])].sort((a, b) => a - b);
-  if (lengths[0]! < task.shortest) {
-    throw new MambaError('ARGUMENT', `${name} needs a length of at least ${task.shortest}, found ${lengths[0]}`);
+  const shortest = Math.min(settings.from, ...lengths);
+  if (shortest < task.shortest) {
+    throw new MambaError('ARGUMENT', `${name} needs a length of at least ${task.shortest}, found ${shortest}`);
   }
   const { testLengths: _, steps: __, ...kept } = settings;
   const minutes = hooks.minutes === undefined ? null : hooks.minutes / models.length;
@@ -153,8 +175,7 @@ async function runModel(
     const loaded = await loadLanguageModel(architecture, config, parameterSource(model), backend);
     try {
       for (const length of lengths) {
-        const tokens = task.make(length, () => 0).ids.length;
-        const sequences = Math.min(TEST_SEQUENCES, Math.floor(TEST_OPERATIONS / loaded.operations(tokens)));
+        const sequences = testSequences(loaded.operations(exampleOf(task, length, seed, 0).ids.length));
         if (sequences === 0) continue;
         onTest?.(name, length);
         const accuracy = await rightAnswers(loaded, task, length, seed, sequences, { signal, onTested });
@@ -181,10 +202,20 @@ async function runModel(
   }
 }
 
-/** Batch `pass`: examples that no other pass has. */
-function batchesOf(task: SyntheticTask, { batch, length }: TaskSettings, seed: number): BatchSource {
+/** How many sequences of so many operations each a test has; 0 where it is left out. */
+export function testSequences(operations: number): number {
+  const { least, most } = TEST_SEQUENCES;
+  if (least * operations > TEST_OPERATIONS.most) return 0;
+  return Math.max(least, Math.min(most, Math.floor(TEST_OPERATIONS.meant / operations)));
+}
+
+/** Batch `pass`: examples of one length that no other pass has. */
+function batchesOf(task: SyntheticTask, { batch, from, length }: TaskSettings, seed: number): BatchSource {
+  const random = philoxRandom(seed);
   return (pass, slots) => {
-    const examples = Array.from({ length: batch }, (_, i) => exampleOf(task, length, seed, pass * batch + i));
+    // Counted down from the last number there is: no example comes so far.
+    const own = from + Math.floor(random(Number.MAX_SAFE_INTEGER - pass) * (length - from + 1));
+    const examples = Array.from({ length: batch }, (_, i) => exampleOf(task, own, seed, pass * batch + i));
     const tokens = examples[0]!.ids.length;
     const ids = new Int32Array(batch * tokens);
     const targets = new Int32Array(batch * tokens);

@@ -74,7 +74,7 @@ const inductionHeads: SyntheticTask = {
 };
 
 /**
- * Parity (Grazzi et al. 2025; Lahoti et al. 2026, section 4.4): zeros and ones, and at each whether the ones so far are odd.
+ * Parity (Grazzi et al. 2025; Lahoti et al. 2026): zeros and ones, and at each whether the ones so far are odd.
  * The state must flip, so that a decay between 0 and 1 is not enough: it must turn.
  */
 const parity: SyntheticTask = {
