@@ -166,6 +166,7 @@ unsafe fn rows_by_panels<const N: usize>(p: &Part, r: usize, c: usize, both: boo
 }
 
 /// `N` rows x `P` panels. Not inlined: engines join lanes of small functions best.
+#[allow(clippy::too_many_arguments, clippy::needless_range_loop)] // Loads and stores in this order are what is joined.
 #[inline(never)]
 unsafe fn shape<const N: usize, const P: usize>(
     x: *const f32,
