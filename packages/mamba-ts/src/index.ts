@@ -29,15 +29,24 @@ export async function fromPretrained(source: ModelSource, options: LoadOptions =
   // Only a page may ask, a worker not. Not waited for: a browser may ask the visitor, who may not answer.
   if (typeof wire === 'object' && 'keep' in wire) navigator.storage?.persist?.().catch(() => {});
   if (options.worker === false) return loadLocalModel(await openBrowserSource(wire, { ...options, adapter }), options);
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+  // Its name is that of a lock which the worker holds as long as it lives.
+  const name = `mamba-ts ${Date.now()} ${Math.random()}`;
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name });
+  let lost = (_: Error): void => {};
   const client = clientOf(
     {
       post: (message) => worker.postMessage(message),
       listen: (onMessage) => worker.addEventListener('message', ({ data }) => onMessage(data)),
     },
-    (fail) => worker.addEventListener('error', ({ message }) => fail(new Error(message))),
+    (fail) => {
+      lost = fail;
+      worker.addEventListener('error', ({ message }) => fail(new Error(message)));
+    },
   );
-  return loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options, adapter);
+  const model = await loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options, adapter);
+  // A worker that is killed tells nobody; its lock comes free. After `dispose` nobody is left to be told.
+  navigator.locks?.request(name, () => lost(new Error('it was killed'))).catch(() => {});
+  return model;
 }
 
 const addressOf = (given: string | URL): string => new URL(given, location.href).href;

@@ -34,12 +34,18 @@ export const oursInChromium: Engine = {
     const { page, close } = await openPage(folders, file, signal);
     await page.evaluate(async (count) => {
       const worker = new Worker('/page/page.js', { type: 'module' });
-      (globalThis as unknown as OurPage).ask = (request) =>
-        new Promise((resolve, reject) => {
+      // From the start: a worker that cannot be loaded says so once, perhaps before anything is asked.
+      const failed = new Promise<never>((_, reject) => {
+        worker.onerror = ({ message }) => reject(new Error(message ?? 'page.js was not found: build the CLI first'));
+      });
+      failed.catch(() => {});
+      (globalThis as unknown as OurPage).ask = (request) => {
+        const answered = new Promise((resolve, reject) => {
           worker.onmessage = ({ data }) => ('error' in data ? reject(new Error(data.error)) : resolve(data.result));
-          worker.onerror = ({ message }) => reject(new Error(message));
-          worker.postMessage(request);
         });
+        worker.postMessage(request);
+        return Promise.race([answered, failed]);
+      };
       const model = await (await fetch('/model')).blob();
       await (globalThis as unknown as OurPage).ask({ model: new File([model], 'model.gguf'), threads: count });
     }, threads);
