@@ -41,7 +41,7 @@ function projections({ parameters, embedding, head }: ModelDefinition): Paramete
   return listParameters(parameters).filter((spec) => spec.role === 'matrix' && !ends.has(spec));
 }
 
-/** Those of {@link LORA_TARGETS} that a model has. */
+/** Those of `LORA_TARGETS` that a model has. */
 export function defaultTargets(definition: ModelDefinition): string[] {
   const names = projections(definition).map(({ name }) => layerOf(name));
   return LORA_TARGETS.filter((target) => names.some((name) => name.endsWith(`.${target}`)));

@@ -45,10 +45,12 @@ export class StateTuning implements Trainable {
     return new StateTuning(await TrainableModel.createFrozen(definition, base, backend));
   }
 
+  /** Of the model whose state is trained. */
   get definition(): ModelDefinition {
     return this.#model.definition;
   }
 
+  /** The backend that holds the frozen model. */
   get backend(): TrainingBackend {
     return this.#model.backend;
   }

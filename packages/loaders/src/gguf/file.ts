@@ -10,8 +10,8 @@ export interface GgufFile extends GgufHeader {
   readonly source: ByteSource;
 }
 
-/** The first piece: the header of most files, a vocabulary of 50,000 tokens with its merges included. */
-const FIRST = 4 << 20;
+/** The first piece: the header of most files, a vocabulary of 50,000 tokens (1.1 MB with its merges) included. */
+const FIRST = 5 << 18;
 
 /**
  * Reads and checks the header of a GGUF file, version 2 or 3, little-endian (ggml `gguf.cpp`, docs/gguf.md). Stricter than
