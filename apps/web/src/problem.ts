@@ -62,6 +62,20 @@ export function explain(error: unknown): Problem {
   };
 }
 
-/** The same of an error that came out of a worker as a message. */
-export const explainTold = (message: string, code: string | null): Problem =>
+/** An error as a worker tells it to its page. */
+export interface ToldError {
+  readonly kind: 'error';
+  readonly message: string;
+  /** That of a `MambaError`. */
+  readonly code: string | null;
+}
+
+export const tellError = (error: unknown): ToldError => ({
+  kind: 'error',
+  message: error instanceof Error ? error.message : String(error),
+  code: isMambaError(error) ? error.code : null,
+});
+
+/** What the page has to say of what {@link tellError} told. */
+export const explainTold = ({ message, code }: ToldError): Problem =>
   explain(code === null ? new Error(message) : new MambaError(code, message));

@@ -1,6 +1,7 @@
 import { compareCsv, compareSvg, describeComparison } from '@mamba-ts/lab';
 import { signal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
+import { Choices, Minutes } from '../../components/choices.tsx';
 import { ErrorNote } from '../../components/note.tsx';
 import { pngOf, save } from '../../save.ts';
 import { theme } from '../../theme.ts';
@@ -49,18 +50,14 @@ function Setup() {
         else start();
       }}
     >
-      <fieldset disabled={running}>
-        <legend>Size</legend>
-        {sizes.map(({ key, title, note }) => (
-          <label key={key} class="choice">
-            <input type="radio" name="size" checked={sizeKey.value === key} onChange={() => (sizeKey.value = key)} />
-            <span>
-              {title}
-              <small>{note}</small>
-            </span>
-          </label>
-        ))}
-      </fieldset>
+      <Choices
+        legend="Size"
+        name="size"
+        choices={sizes}
+        chosen={sizeKey.value}
+        onChoose={(key) => (sizeKey.value = key)}
+        disabled={running}
+      />
       <fieldset disabled={running}>
         <legend>Models</legend>
         {size().candidates.map(({ name, what }) => (
@@ -94,16 +91,7 @@ function Setup() {
             ))}
           </select>
         </label>
-        <label class="choice-line">
-          Time
-          <select value={minutes.value} onChange={({ currentTarget }) => (minutes.value = Number(currentTarget.value))}>
-            {[1, 2, 5, 15].map((count) => (
-              <option key={count} value={count}>
-                {count === 1 ? '1 minute' : `${count} minutes`}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Minutes counts={[1, 2, 5, 15]} chosen={minutes.value} onChoose={(count) => (minutes.value = count)} />
         <p class="meaning">What does not fit into the time is extrapolated, and drawn hollow.</p>
       </fieldset>
       <div class="actions">

@@ -43,7 +43,7 @@ export function measure(request: CompareRequest): void {
       const tokens = what === 'warm-up' ? '' : ` ${length.toLocaleString('en-US')} tokens`;
       measurement.value = { kind: 'running', what: `${model}: ${WORDS[what]}${tokens}`, share };
     } else if (data.kind === 'error') {
-      end({ kind: 'failed', problem: explainTold(data.message, data.code) });
+      end({ kind: 'failed', problem: explainTold(data) });
     } else {
       report.value = data.report;
       if (data.kind === 'done') end({ kind: 'done' });

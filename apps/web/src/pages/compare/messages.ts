@@ -1,4 +1,5 @@
 import type { CompareProgress, CompareReport } from '@mamba-ts/lab';
+import type { ToldError } from '../../problem.ts';
 import type { Candidate } from './sizes.ts';
 
 /** What the page asks its worker to measure. */
@@ -14,4 +15,4 @@ export type CompareMessage =
   | { readonly kind: 'progress'; readonly progress: CompareProgress }
   | { readonly kind: 'report'; readonly report: CompareReport }
   | { readonly kind: 'done'; readonly report: CompareReport }
-  | { readonly kind: 'error'; readonly message: string; readonly code: string | null };
+  | ToldError;

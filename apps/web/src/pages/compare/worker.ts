@@ -1,7 +1,8 @@
 // Measures models with random weights, each on a backend of its own. The page ends this worker to cancel.
 import { type Contestant, compare, contestantOf } from '@mamba-ts/lab';
 import { findArchitecture, findPreset, loadLanguageModel, randomWeights } from '@mamba-ts/layers';
-import { createBackend, isMambaError } from 'mamba-ts';
+import { createBackend } from 'mamba-ts';
+import { tellError } from '../../problem.ts';
 import type { CompareMessage, CompareRequest } from './messages.ts';
 import type { Candidate } from './sizes.ts';
 
@@ -30,10 +31,6 @@ self.addEventListener('message', async ({ data }: MessageEvent<CompareRequest>) 
     });
     say({ kind: 'done', report });
   } catch (error) {
-    say({
-      kind: 'error',
-      message: error instanceof Error ? error.message : String(error),
-      code: isMambaError(error) ? error.code : null,
-    });
+    say(tellError(error));
   }
 });

@@ -1,3 +1,4 @@
+import type { ToldError } from '../../problem.ts';
 import type { ModelKey, SizeKey } from './shapes.ts';
 
 /** What the page asks its worker to train. */
@@ -55,6 +56,10 @@ export interface TrainedFiles {
   readonly 'model.safetensors': Uint8Array<ArrayBuffer>;
 }
 
+/** They as files that a browser could have been given. */
+export const filesOf = (files: TrainedFiles): File[] =>
+  Object.entries(files).map(([name, content]) => new File([content], name));
+
 /** What the worker says: in this order, but for the middle three, until `done` or `error`. */
 export type TrainMessage =
   | { readonly kind: 'preparing'; readonly share: number }
@@ -63,4 +68,4 @@ export type TrainMessage =
   | { readonly kind: 'check'; readonly check: TrainCheck }
   | { readonly kind: 'paused'; readonly files: TrainedFiles }
   | { readonly kind: 'done'; readonly files: TrainedFiles }
-  | { readonly kind: 'error'; readonly message: string; readonly code: string | null };
+  | ToldError;

@@ -4,7 +4,14 @@ import { jsonText, writeSafetensors } from '@mamba-ts/loaders';
 import { Tokenizer, trainTokenizer } from '@mamba-ts/tokenizer';
 import { initialParameters, memoryTokens, splitText, TrainableModel, Trainer } from '@mamba-ts/train';
 import { createTrainingBackend, fromPretrained, MambaError } from 'mamba-ts';
-import type { TrainCheck, TrainedFiles, TrainMessage, TrainRequest, Wish } from './messages.ts';
+import {
+  filesOf,
+  type TrainCheck,
+  type TrainedFiles,
+  type TrainMessage,
+  type TrainRequest,
+  type Wish,
+} from './messages.ts';
 import { batches, shapeOf, VOCABULARY } from './shapes.ts';
 
 const SEPARATOR = '<|endoftext|>';
@@ -204,7 +211,3 @@ async function sample(files: TrainedFiles, prompt: string, seed: number): Promis
     await model.dispose();
   }
 }
-
-/** The files of a model as files. */
-export const filesOf = (files: TrainedFiles): File[] =>
-  Object.entries(files).map(([name, content]) => new File([content], name));

@@ -1,5 +1,6 @@
 import { type Signal, signal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
+import { Choices, Minutes } from '../../components/choices.tsx';
 import { ErrorNote } from '../../components/note.tsx';
 import { Run } from './run.tsx';
 import { models, sizes } from './shapes.ts';
@@ -53,45 +54,23 @@ function Setup() {
     >
       <Source />
       <div class="setup">
-        <fieldset>
-          <legend>Model</legend>
-          {models.map(({ key, title, note }) => (
-            <label key={key} class="choice">
-              <input type="radio" name="model" checked={model.value === key} onChange={() => (model.value = key)} />
-              <span>
-                {title}
-                <small>{note}</small>
-              </span>
-            </label>
-          ))}
-        </fieldset>
-        <fieldset>
-          <legend>Size</legend>
-          {sizes.map(({ key, title, note }) => (
-            <label key={key} class="choice">
-              <input type="radio" name="train-size" checked={size.value === key} onChange={() => (size.value = key)} />
-              <span>
-                {title}
-                <small>{note}</small>
-              </span>
-            </label>
-          ))}
-        </fieldset>
+        <Choices
+          legend="Model"
+          name="model"
+          choices={models}
+          chosen={model.value}
+          onChoose={(key) => (model.value = key)}
+        />
+        <Choices
+          legend="Size"
+          name="train-size"
+          choices={sizes}
+          chosen={size.value}
+          onChoose={(key) => (size.value = key)}
+        />
         <fieldset>
           <legend>Training</legend>
-          <label class="choice-line">
-            Time
-            <select
-              value={minutes.value}
-              onChange={({ currentTarget }) => (minutes.value = Number(currentTarget.value))}
-            >
-              {[1, 3, 10, 30].map((count) => (
-                <option key={count} value={count}>
-                  {count === 1 ? '1 minute' : `${count} minutes`}
-                </option>
-              ))}
-            </select>
-          </label>
+          <Minutes counts={[1, 3, 10, 30]} chosen={minutes.value} onChoose={(count) => (minutes.value = count)} />
           <label class="choice-line">
             Learning rate
             <select value={rate.value} onChange={({ currentTarget }) => (rate.value = Number(currentTarget.value))}>

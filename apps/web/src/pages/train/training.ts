@@ -4,14 +4,15 @@ import { explain, explainTold, type Problem } from '../../problem.ts';
 import { save } from '../../save.ts';
 import { zip } from '../../zip.ts';
 import { prompt } from '../playground/settings.ts';
-import type {
-  TrainCheck,
-  TrainCommand,
-  TrainedFiles,
-  TrainFacts,
-  TrainMessage,
-  TrainProgress,
-  TrainRequest,
+import {
+  filesOf,
+  type TrainCheck,
+  type TrainCommand,
+  type TrainedFiles,
+  type TrainFacts,
+  type TrainMessage,
+  type TrainProgress,
+  type TrainRequest,
 } from './messages.ts';
 import { models } from './shapes.ts';
 
@@ -67,7 +68,7 @@ export function start(request: TrainRequest): void {
     } else if (data.kind === 'check') {
       checks.value = [...checks.value, data.check];
     } else if (data.kind === 'error') {
-      end({ kind: 'failed', problem: explainTold(data.message, data.code) });
+      end({ kind: 'failed', problem: explainTold(data) });
     } else {
       trained.value = data.files;
       if (data.kind === 'done') end({ kind: 'done' });
@@ -125,9 +126,6 @@ export function tryIt(): void {
   const files = trained.peek();
   if (!files) return;
   prompt.value = checks.peek()[0]!.prompt;
-  void open(
-    Object.entries(files).map(([name, content]) => new File([content], name)),
-    title(),
-  );
+  void open(filesOf(files), title());
   location.hash = '';
 }

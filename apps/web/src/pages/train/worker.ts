@@ -1,5 +1,5 @@
 // Trains one model, then is ended by the page.
-import { isMambaError } from 'mamba-ts';
+import { tellError } from '../../problem.ts';
 import type { TrainCommand, TrainMessage } from './messages.ts';
 import { train, WishBox } from './session.ts';
 
@@ -11,10 +11,6 @@ self.addEventListener('message', async ({ data }: MessageEvent<TrainCommand>) =>
   try {
     await train(data.request, wishes, say);
   } catch (error) {
-    say({
-      kind: 'error',
-      message: error instanceof Error ? error.message : String(error),
-      code: isMambaError(error) ? error.code : null,
-    });
+    say(tellError(error));
   }
 });
