@@ -1,5 +1,7 @@
+import { elementCount } from './check.ts';
 import { DEQUANTIZE } from './dequantize.ts';
 import { bf16ToF32, DTYPES, type DType, f16ToF32, type QuantisedDType } from './dtype.ts';
+import type { WeightSource } from './weights.ts';
 
 /** Decodes little-endian `bytes` (whole elements, or blocks of them) to f32. */
 export function decodeToF32(bytes: Uint8Array, dtype: DType): Float32Array {
@@ -17,6 +19,19 @@ export function decodeToF32(bytes: Uint8Array, dtype: DType): Float32Array {
     for (let i = 0; i < out.length; i++) out[i] = convert(view.getUint16(2 * i, true));
   }
   return out;
+}
+
+/** All of one tensor of `source`, in f32, row-major. The source has a tensor of this name. Throws what reading throws. */
+export async function readToF32(source: WeightSource, name: string, signal?: AbortSignal): Promise<Float32Array> {
+  const { dtype, shape } = source.entries.get(name)!;
+  const values = new Float32Array(elementCount(shape));
+  let at = 0;
+  for await (const piece of source.read(name, signal)) {
+    const part = decodeToF32(piece, dtype);
+    values.set(part, at);
+    at += part.length;
+  }
+  return values;
 }
 
 /** Whether elements lie in blocks that share their scales. */

@@ -7,10 +7,10 @@ import {
   type ModelDefinition,
 } from '@mamba-ts/layers';
 import {
-  decodeToF32,
   MambaError,
   type ParameterSpec,
   type ParameterTree,
+  readToF32,
   type Tensor,
   type TensorEntry,
   type TrainingBackend,
@@ -54,14 +54,7 @@ export async function readParameters(
         { tensor: name },
       );
     }
-    const whole = new Float32Array(entry.shape.reduce((product, axis) => product * axis, 1));
-    let at = 0;
-    for await (const piece of source.read(entry.name)) {
-      const part = decodeToF32(piece, entry.dtype);
-      whole.set(part, at);
-      at += part.length;
-    }
-    values.set(name, whole);
+    values.set(name, await readToF32(source, entry.name));
   }
   return values;
 }

@@ -1,5 +1,5 @@
 import { type CheckpointSource, storedShape, type TensorToWrite } from '@mamba-ts/loaders';
-import { decodeToF32, MambaError, type Slot } from '@mamba-ts/tensor';
+import { MambaError, readToF32, type Slot } from '@mamba-ts/tensor';
 import { AdamW, type AdamWOptions } from './adamw.ts';
 import { type Batch, countTargets } from './batch.ts';
 import { clipScale, globalNorm } from './clip.ts';
@@ -209,12 +209,7 @@ export class Trainer {
           { tensor: name },
         );
       }
-      let at = 0;
-      for await (const piece of saved.read(name)) {
-        const part = decodeToF32(piece, 'f32');
-        values.set(part, at);
-        at += part.length;
-      }
+      values.set(await readToF32(saved, name));
     }
     for (const name of this.model.parameters.keys()) this.model.update(name);
     this.#shareWeights();

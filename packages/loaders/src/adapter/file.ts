@@ -1,4 +1,4 @@
-import { decodeToF32, MambaError, type TensorEntry } from '@mamba-ts/tensor';
+import { MambaError, readToF32 } from '@mamba-ts/tensor';
 import type { ModelFolder } from '../folder.ts';
 import { jsonText, readJsonObject } from '../json-file.ts';
 import { openSafetensors } from '../safetensors/file.ts';
@@ -92,8 +92,8 @@ export async function openAdapter(folder: ModelFolder, signal?: AbortSignal): Pr
       inputs: shape[1]!,
       outputs: other.shape[0]!,
       rank,
-      a: await readAll(weights, name, signal),
-      b: await readAll(weights, other.name, signal),
+      a: await readToF32(weights, name, signal),
+      b: await readToF32(weights, other.name, signal),
       scale,
       base: base?.[weight] ?? null,
     });
@@ -136,18 +136,6 @@ function baseOf({ metadata }: CheckpointSource): Readonly<Record<string, string>
   } catch {
     return null;
   }
-}
-
-async function readAll(weights: CheckpointSource, name: string, signal?: AbortSignal): Promise<Float32Array> {
-  const { dtype, shape } = weights.entries.get(name) as TensorEntry;
-  const values = new Float32Array(shape[0]! * shape[1]!);
-  let at = 0;
-  for await (const piece of weights.read(name, signal)) {
-    const part = decodeToF32(piece, dtype);
-    values.set(part, at);
-    at += part.length;
-  }
-  return values;
 }
 
 function refuse(name: string, why: string): never {
