@@ -166,7 +166,6 @@ async function* reordered(
   yield out;
 }
 
-/** From f32 values, whole blocks of the type, to its bytes. Throws `TENSOR_RANGE` for a value that it cannot hold. */
 /** Encodes f32 values (whole blocks of the type). Throws `TENSOR_RANGE` for one that the type cannot hold. */
 export function encoderOf(type: string, tensor: string): (values: Float32Array) => Uint8Array {
   if (type === 'f32') {

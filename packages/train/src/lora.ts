@@ -33,6 +33,7 @@ export interface LoraPair {
 export type LowRankWeights = ReadonlyMap<Weight, { readonly a: Weight; readonly b: Weight }>;
 
 const layerOf = (weight: string): string => weight.replace(/\.weight$/, '');
+const isNamed = (weight: string, target: string): boolean => `.${layerOf(weight)}`.endsWith(`.${target}`);
 
 /** The matrices of a model that products take, embedding and head aside: those that can have an update. */
 function projections({ parameters, embedding, head }: ModelDefinition): ParameterSpec[] {
@@ -43,8 +44,8 @@ function projections({ parameters, embedding, head }: ModelDefinition): Paramete
 
 /** Those of `LORA_TARGETS` that a model has. */
 export function defaultTargets(definition: ModelDefinition): string[] {
-  const names = projections(definition).map(({ name }) => layerOf(name));
-  return LORA_TARGETS.filter((target) => names.some((name) => name.endsWith(`.${target}`)));
+  const layers = projections(definition);
+  return LORA_TARGETS.filter((target) => layers.some(({ name }) => isNamed(name, target)));
 }
 
 /**
@@ -56,7 +57,6 @@ export function loraPairs(definition: ModelDefinition, { rank, alpha, targets }:
     throw new MambaError('ARGUMENT', `an update has a rank of 1 or more and a number alpha, not ${rank} and ${alpha}`);
   }
   const layers = projections(definition);
-  const isNamed = (name: string, target: string): boolean => `.${layerOf(name)}`.endsWith(`.${target}`);
   for (const target of targets) {
     if (layers.some(({ name }) => isNamed(name, target))) continue;
     const known = [...new Set(layers.map(({ name }) => layerOf(name).split('.').at(-1)))];

@@ -77,8 +77,7 @@ export async function tuneModel(given: TuneOptions): Promise<void> {
         { expected: options.base, found: base.hash },
       );
     }
-    const run = { ...given, rate: given.rate ?? RATES[given.method] };
-    const report = await runTraining(folder, plan, run, signal, await tunedModel(folder, options, base));
+    const report = await runTraining(folder, plan, given, signal, await tunedModel(folder, options, base));
     if (given.json) printJson({ ...report, method: options.method });
     else print(`mamba run ${useOf(options, given.out)}\n`);
   });

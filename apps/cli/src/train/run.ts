@@ -43,6 +43,9 @@ export interface RunOptions {
   readonly json?: boolean;
 }
 
+/** What counts of the call even where a run is resumed: where it lies, who computes, what is drawn and printed. */
+export type RunCall = Pick<RunOptions, 'out' | 'resume' | 'threads' | 'html' | 'json'>;
+
 /** What a run came to, as `--json` prints it. */
 export interface RunReport extends TrainingResult {
   readonly val_loss_per_char: number | null;
@@ -69,11 +72,10 @@ export function planOf(options: RunOptions, data: string): RunPlan {
 export async function runTraining(
   folder: RunFolder,
   plan: RunPlan,
-  given: RunOptions,
+  given: RunCall,
   signal: AbortSignal,
   tuned?: TunedModel,
 ): Promise<RunReport> {
-  // Of a resumed run its own options count; where to draw and what to print are this call's.
   const options = plan.options as unknown as RunOptions;
   const tokenizer = Tokenizer.fromJSON(await folder.read('tokenizer.json'));
   const config = await readConfig(join(given.out, 'config.json'));

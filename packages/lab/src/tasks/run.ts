@@ -1,4 +1,4 @@
-import { findArchitecture, listParameters, loadLanguageModel } from '@mamba-ts/layers';
+import { findArchitecture, loadLanguageModel } from '@mamba-ts/layers';
 import { MambaError, philoxRandom, type TrainingBackend } from '@mamba-ts/tensor';
 import {
   type BatchSource,
@@ -186,10 +186,7 @@ async function runModel(
     }
     return {
       model: name,
-      params: listParameters(definition.parameters).reduce(
-        (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
-        0,
-      ),
+      params: [...values.values()].reduce((sum, { length }) => sum + length, 0),
       steps: trainer.step,
       seconds: trained,
       loss: recent.reduce((sum, loss) => sum + loss, 0) / recent.length,
