@@ -240,7 +240,7 @@ const learning = (
       positive,
       rate,
     )
-    .option('--warmup <n>', 'steps in which it rises', integer(0), warmup)
+    .option('--warmup <n>', `steps in which it rises (default: ${warmup}, at most a quarter of all)`, integer(0))
     .addOption(new Option('--schedule <shape>', 'how it goes on').choices(['cosine', 'wsd']).default('cosine'))
     .option('--decay <n>', 'of wsd: last steps, in which it falls', integer(0), 0)
     .option('--floor <share>', 'where it ends, as a share of the peak', fraction, 0.05)

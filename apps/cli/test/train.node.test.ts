@@ -68,7 +68,9 @@ describe('mamba train', () => {
         1,
       );
       expect((await readdir(join(out, 'checkpoints'))).length).toBe(2);
-      expect((await json(['run', 'to be', '--model', out, '--max-tokens', '4'])).tokens).toBe(4);
+      // Not drawn: a draw may be the end of the text.
+      const words = await json(['run', 'to be', '--model', out, '--temperature', '0', '--max-tokens', '4']);
+      expect(words.tokens).toBe(4);
       expect(await readFile(chart, 'utf8')).toContain('<svg');
     },
     120_000,
@@ -149,8 +151,26 @@ describe('mamba train', () => {
     expect((await mamba(['train', '--out', out, '--data', data, '--steps', '5', '--minutes', '1'])).code).toBe(2);
     expect((await mamba(['train', '--out', out, '--resume'])).code).toBe(1);
     expect((await mamba(['train', '--out', out, '--data', join(folder, 'none'), '--steps', '5'])).code).toBe(1);
+    const long = await mamba(['train', '--out', out, '--data', data, '--steps', '5', '--warmup', '9']);
+    expect([long.code, long.stderr]).toEqual([1, expect.stringContaining('5 steps cannot have 9 of warm-up')]);
     expect(existsSync(out)).toBe(false);
   });
+
+  test('a warm-up that was not asked for fits a short run', async () => {
+    const out = join(folder, 'short');
+    const args = options('mamba', out).filter((arg, i, all) => arg !== '--warmup' && all[i - 1] !== '--warmup');
+    expect((await json([...args, '--steps', '9'])).steps).toBe(9);
+    expect(JSON.parse(await readFile(join(out, 'run.json'), 'utf8')).options.warmup).toBe(2);
+  });
+
+  test('what fails while worker threads wait ends the program', async () => {
+    const out = join(folder, 'spoilt');
+    await json([...options('mamba', out), '--steps', '5', '--threads', '2']);
+    const plan = JSON.parse(await readFile(join(out, 'run.json'), 'utf8'));
+    await writeFile(join(out, 'run.json'), JSON.stringify({ ...plan, steps: 3 }));
+    const spoilt = await mamba(['train', '--out', out, '--resume', '--threads', '2']);
+    expect([spoilt.code, spoilt.stderr]).toEqual([1, expect.stringContaining('3 steps cannot have 4 of warm-up')]);
+  }, 30_000);
 });
 
 test('mamba tokenizer train: a vocabulary that tokenize understands', async () => {

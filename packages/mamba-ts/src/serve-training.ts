@@ -1,5 +1,5 @@
 import { type ConfigJson, findArchitecture } from '@mamba-ts/layers';
-import { createTrainable, type Share, ShareRunner, type Tuning } from '@mamba-ts/train';
+import { createTrainable, type Share, type ShareResult, ShareRunner, type Tuning } from '@mamba-ts/train';
 import { createTrainingBackend } from './backends.ts';
 import { type Port, serve } from './rpc.ts';
 import type { BackendName } from './types.ts';
@@ -14,18 +14,40 @@ export interface TrainingWork {
   readonly tuning?: Tuning | undefined;
 }
 
-/** Computes shares of training steps for the other end of `port`. */
+/** Numbers by name in shared memory: a message carries them to another thread without copying them. */
+export type SharedNumbers = ReadonlyMap<string, Float32Array<SharedArrayBuffer>>;
+
+/** Room for numbers of these names and lengths. */
+export const shareNumbers = (like: ReadonlyMap<string, Float32Array>): SharedNumbers =>
+  new Map([...like].map(([name, { byteLength }]) => [name, new Float32Array(new SharedArrayBuffer(byteLength))]));
+
+/** Copies into shared room. */
+export function copyNumbers(from: ReadonlyMap<string, Float32Array>, to: SharedNumbers): void {
+  for (const [name, values] of to) values.set(from.get(name)!);
+}
+
+/** Computes shares of training steps for the other end of `port`. Gradients lie in shared memory until the next update. */
 export function serveTraining(port: Port): void {
   let runner: ShareRunner | null = null;
+  // One for each share since the last update.
+  const rooms: SharedNumbers[] = [];
+  let used = 0;
   serve(port, {
     async begin({ config, backend, values, tuning }: TrainingWork) {
       const architecture = await findArchitecture(config);
       const definition = architecture.createModel(architecture.parseConfig(config));
       runner = new ShareRunner(await createTrainable(definition, values, await createTrainingBackend(backend), tuning));
     },
-    async update(values: ReadonlyMap<string, Float32Array>) {
+    async update(values: SharedNumbers) {
       runner!.update(values);
+      used = 0;
     },
-    run: async (share: Share) => runner!.run(share),
+    async run(share: Share): Promise<ShareResult> {
+      const result = await runner!.run(share);
+      rooms[used] ??= shareNumbers(result.gradients);
+      const gradients = rooms[used++]!;
+      copyNumbers(result.gradients, gradients);
+      return { ...result, gradients };
+    },
   });
 }

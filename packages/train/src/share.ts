@@ -23,7 +23,10 @@ export interface ShareResult extends LossOfPass {
 
 /** Who computes the shares of a step. The results come in the order of the shares, whoever had them. */
 export interface Team {
-  /** Computes the shares of one pass. Throws what a share throws, and the signal's reason. */
+  /**
+   * Computes the shares of one pass. The gradients hold until the next `update`. Throws what a share throws, and the
+   * signal's reason.
+   */
   run(shares: readonly Share[], signal?: AbortSignal): Promise<ShareResult[]>;
   /** The values of the parameters have changed: before the next run everybody takes them over. */
   update(values: ReadonlyMap<string, Float32Array>): void;
@@ -117,13 +120,17 @@ export function localTeam(model: Trainable): Team {
   };
 }
 
+/** Numbers that stay in a core's nearest cache while all shares are added to them. */
+const BLOCK = 2048;
+
 /** The gradients of all shares, added up in their order into those of the first. */
 export function sumGradients(results: readonly ShareResult[]): ReadonlyMap<string, Float32Array> {
   const [first, ...others] = results;
   for (const [name, sum] of first!.gradients) {
-    for (const { gradients } of others) {
-      const part = gradients.get(name)!;
-      for (let i = 0; i < sum.length; i++) sum[i]! += part[i]!;
+    const parts = others.map(({ gradients }) => gradients.get(name)!);
+    for (let start = 0; start < sum.length; start += BLOCK) {
+      const end = Math.min(start + BLOCK, sum.length);
+      for (const part of parts) for (let i = start; i < end; i++) sum[i]! += part[i]!;
     }
   }
   return first!.gradients;

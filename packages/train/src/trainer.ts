@@ -133,10 +133,9 @@ export class Trainer {
     // From here to the end nothing waits: a step is whole or has not begun.
     for (const [name, { values }] of model.parameters) {
       this.#optimizer.update(name, values, gradients.get(name)!, rate, clipScale(norm, maxNorm));
-      model.update(name);
       if (this.#average) updateAverage(this.#average.get(name)!, values, averageDecay!);
     }
-    this.#shareWeights();
+    this.#handWeightsOver();
     this.#optimizer.step++;
     const tokens = batches.reduce((sum, { ids }) => sum + ids.length, 0);
     return { step: this.step, nats_per_token: nats / targets, gradient_norm: norm, rate, tokens };
@@ -211,8 +210,7 @@ export class Trainer {
       }
       values.set(await readToF32(saved, name));
     }
-    for (const name of this.model.parameters.keys()) this.model.update(name);
-    this.#shareWeights();
+    this.#handWeightsOver();
     this.#optimizer.step = step;
   }
 
@@ -221,8 +219,10 @@ export class Trainer {
     this.#team.dispose();
   }
 
-  #shareWeights(): void {
+  /** To the team first, which takes them over while this thread does. */
+  #handWeightsOver(): void {
     this.#team.update(new Map([...this.model.parameters].map(([name, { values }]) => [name, values])));
+    for (const name of this.model.parameters.keys()) this.model.update(name);
   }
 
   *#remembered(): Iterable<[string, { readonly shape: readonly number[]; readonly values: Float32Array }]> {

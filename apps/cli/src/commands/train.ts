@@ -10,10 +10,10 @@ import { ProgressBar } from '../progress.ts';
 import { print } from '../terminal.ts';
 import { isTokenFile, readTexts } from '../train/data.ts';
 import { TRAINED } from '../train/defaults.ts';
-import { checkRun, planOf, type RunOptions, readConfig, runTraining } from '../train/run.ts';
+import { type GivenOptions, planOf, readConfig, runTraining, settle } from '../train/run.ts';
 
 /** What the command line says; all but `out`, `resume`, `threads`, `html` and `json` is kept in run.json. */
-interface TrainOptions extends RunOptions {
+interface TrainOptions extends GivenOptions {
   readonly arch: string;
   readonly config?: string;
   readonly tokenizer?: string;
@@ -35,23 +35,23 @@ export async function trainModel(given: TrainOptions): Promise<void> {
 }
 
 /** Makes the folder of a new run: the options, the config, and a tokenizer, learned where none is given. */
-async function begin(folder: RunFolder, options: TrainOptions, signal: AbortSignal): Promise<RunPlan> {
-  const data = checkRun('train', options);
+async function begin(folder: RunFolder, given: TrainOptions, signal: AbortSignal): Promise<RunPlan> {
+  const options = settle('train', given, 100);
   const tokenizerJson =
     options.tokenizer === undefined
-      ? await learnTokenizer(data, options, signal)
+      ? await learnTokenizer(options.data, options, signal)
       : await readText(await besideTokenizer(options.tokenizer, 'tokenizer.json'), signal);
   const { vocab } = (JSON.parse(tokenizerJson) as { model: { vocab: Record<string, number> } }).model;
   const tokenizer = Tokenizer.fromJSON(tokenizerJson);
   const special =
     vocab[SEPARATOR] === undefined ? {} : { bos_token_id: vocab[SEPARATOR], eos_token_id: vocab[SEPARATOR] };
-  const given = options.config === undefined ? {} : await readConfig(options.config);
-  const json: ConfigJson = { ...TRAINED[options.arch]!, vocab_size: tokenizer.vocabSize, ...special, ...given };
+  const fields = options.config === undefined ? {} : await readConfig(options.config);
+  const json: ConfigJson = { ...TRAINED[options.arch]!, vocab_size: tokenizer.vocabSize, ...special, ...fields };
   const architecture = await findArchitecture(json);
   // As transformers reads it, with every field; what it does not know stays in its own layout.
   const config = architecture.huggingFaceConfig?.(json) ?? json;
   architecture.createModel(architecture.parseConfig(config));
-  const plan = planOf(options, data);
+  const plan = planOf(options);
   await folder.create(plan, {
     'config.json': jsonText(config),
     'tokenizer.json': tokenizerJson,

@@ -26,10 +26,10 @@ import { RunFolder, type RunPlan, type TunedModel } from '@mamba-ts/train/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { openSource, printJson } from '../model.ts';
 import { print } from '../terminal.ts';
-import { checkRun, planOf, type RunOptions, runTraining } from '../train/run.ts';
+import { type GivenOptions, planOf, type RunOptions, runTraining, settle } from '../train/run.ts';
 
 /** What the command line says; run.json keeps it as `mamba train` does, with a hash of the base. */
-interface TuneOptions extends Omit<RunOptions, 'rate'> {
+interface TuneOptions extends Omit<GivenOptions, 'rate'> {
   readonly model?: string;
   readonly method: Tuning['method'];
   readonly rank: number;
@@ -39,7 +39,7 @@ interface TuneOptions extends Omit<RunOptions, 'rate'> {
 }
 
 /** What run.json holds of them. */
-interface KeptOptions extends TuneOptions {
+interface KeptOptions extends Omit<TuneOptions, keyof RunOptions>, RunOptions {
   readonly targets: readonly string[];
   /** SHA-256 of the weights that the run began with. */
   readonly base: string;
@@ -106,16 +106,12 @@ async function openBase(model: string | undefined, signal: AbortSignal): Promise
 /** Makes the folder of a new run: its options, and what of the base goes with any model. */
 async function begin(
   folder: RunFolder,
-  options: TuneOptions,
+  given: TuneOptions,
   { opened, architecture, definition, hash }: Base,
 ): Promise<RunPlan> {
-  const {
-    method,
-    model,
-    rate = RATES[method],
-    targets = method === 'lora' ? defaultTargets(definition) : [],
-  } = options;
-  const data = checkRun('tune', { ...options, rate });
+  const { method, model, rate = RATES[method] } = given;
+  const options = settle('tune', { ...given, rate }, 20);
+  const { targets = method === 'lora' ? defaultTargets(definition) : [] } = options;
   if (method === 'lora') loraPairs(definition, { ...options, targets });
   const { tokenizerJson, tokenizerConfig, chatTemplate, generationConfig } = opened;
   if (!tokenizerJson) {
@@ -125,7 +121,7 @@ async function begin(
   }
   const json = opened.config as ConfigJson;
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-  const { options: kept, steps, version } = planOf({ ...options, rate }, data);
+  const { options: kept, steps, version } = planOf(options);
   const plan: RunPlan = {
     version,
     options: {

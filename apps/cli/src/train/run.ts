@@ -3,7 +3,7 @@ import { type ConfigJson, findArchitecture } from '@mamba-ts/layers';
 import { readJsonObject } from '@mamba-ts/loaders';
 import { openFile, saveFile } from '@mamba-ts/loaders/node';
 import { Tokenizer } from '@mamba-ts/tokenizer';
-import { type ChartPoint, lossSvg, type TrainingOptions } from '@mamba-ts/train';
+import { type ChartPoint, lossSvg, schedule, TIMED_STEPS, type TrainingOptions } from '@mamba-ts/train';
 import { type RunFolder, type RunPlan, type TrainingResult, type TunedModel, train } from '@mamba-ts/train/node';
 import { type BackendName, createTrainingBackend } from 'mamba-ts';
 import { createTrainingTeam } from 'mamba-ts/node';
@@ -16,7 +16,7 @@ import { isTokenFile, openTokens, readTexts, type Split, tokenize } from './data
 
 /** How to run a training. */
 export interface RunOptions {
-  readonly data?: string;
+  readonly data: string;
   readonly out: string;
   readonly steps?: number;
   readonly minutes?: number;
@@ -53,19 +53,29 @@ export interface RunReport extends TrainingResult {
   readonly out: string;
 }
 
-/** The data of a new run, whose options must fit each other. */
-export function checkRun(command: string, { data, steps, minutes, warmup }: RunOptions): string {
+/** The options of a new run as the command line gives them: `data` may be missing, and `warmup` depends on the steps. */
+export type GivenOptions = Omit<RunOptions, 'data' | 'warmup'> & { readonly data?: string; readonly warmup?: number };
+
+/** The options of a new run, which fit each other. `longest`: the warm-up unless told otherwise, but at most a quarter. */
+export function settle<T extends GivenOptions>(
+  command: string,
+  given: T,
+  longest: number,
+): T & { readonly data: string; readonly warmup: number } {
+  const { data, steps, minutes, schedule: shape, decay } = given;
+  const warmup = given.warmup ?? Math.min(longest, Math.floor((steps ?? Infinity) / 4));
   if (data === undefined) throw new UsageError(`${command} needs --data FILE`);
   if ((steps === undefined) === (minutes === undefined)) throw new UsageError('give either --steps N or --minutes N');
-  if (minutes !== undefined && warmup < 20)
-    throw new UsageError('--minutes needs a --warmup of at least 20: so many steps are timed first');
-  return data;
+  if (minutes !== undefined && warmup < TIMED_STEPS)
+    throw new UsageError(`--minutes needs a --warmup of at least ${TIMED_STEPS}: so many steps are timed first`);
+  if (steps !== undefined) schedule({ steps, warmup, shape, decay });
+  return { ...given, data: resolve(data), warmup };
 }
 
 /** What run.json keeps of the options: all that the result depends on. */
-export function planOf(options: RunOptions, data: string): RunPlan {
+export function planOf(options: RunOptions): RunPlan {
   const { out: _, resume: __, html: ___, json: ____, threads: _____, ...kept } = options;
-  return { version: 1, options: { ...kept, data: resolve(data) }, steps: options.steps ?? null };
+  return { version: 1, options: { ...kept }, steps: options.steps ?? null };
 }
 
 /** Runs to the end what `plan` says, in its folder, and prints a line of summary unless `--json` is given. */
@@ -80,9 +90,9 @@ export async function runTraining(
   const tokenizer = Tokenizer.fromJSON(await folder.read('tokenizer.json'));
   const config = await readConfig(join(given.out, 'config.json'));
   const separator = separatorOf(config);
-  const split: Split = isTokenFile(options.data!)
-    ? await openTokens(options.data!, options.validation)
-    : tokenize(await readTexts(options.data!, options.validation, signal), tokenizer, separator);
+  const split: Split = isTokenFile(options.data)
+    ? await openTokens(options.data, options.validation)
+    : tokenize(await readTexts(options.data, options.validation, signal), tokenizer, separator);
   const backend = await createTrainingBackend(options.backend);
   const bar = new ProgressBar('training');
   const points: ChartPoint[] = given.resume ? await folder.readLog() : [];

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Share, ShareResult, Team } from '@mamba-ts/train';
 import type { Client } from '../rpc.ts';
-import type { TrainingWork } from '../serve-training.ts';
+import { copyNumbers, type SharedNumbers, shareNumbers, type TrainingWork } from '../serve-training.ts';
 import { clientOf } from '../worker-client.ts';
 
 interface Member {
@@ -40,6 +40,7 @@ export async function createTrainingTeam(threads: number, work: TrainingWork): P
     throw error;
   }
   let updated: Promise<unknown> = Promise.resolve();
+  let shared: SharedNumbers | null = null;
   return {
     async run(shares, signal) {
       await updated;
@@ -57,7 +58,9 @@ export async function createTrainingTeam(threads: number, work: TrainingWork): P
       return results;
     },
     update(values) {
-      updated = Promise.all(members.map(({ client }) => client.call('update', values)));
+      shared ??= shareNumbers(values);
+      copyNumbers(values, shared);
+      updated = Promise.all(members.map(({ client }) => client.call('update', shared)));
       // Whether it failed is told by the next run.
       updated.catch(() => {});
     },

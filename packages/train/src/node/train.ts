@@ -78,10 +78,12 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
   const values = tuned?.base ?? initialParameters(definition.parameters, options.seed);
   const model = await createTrainable(definition, values, backend, tuned?.tuning);
   const save = tuned?.save ?? ((trainer) => folder.saveModel(trainer));
-  const team = await run.team?.(values);
   let { steps } = run.plan;
-  const trainer = new Trainer(model, run.training, steps, options, team);
+  let team: Team | undefined;
+  let trainer: Trainer | undefined;
   try {
+    team = await run.team?.(values);
+    trainer = new Trainer(model, run.training, steps, options, team);
     const started = performance.now();
     let position: RunPosition = (await folder.restore(trainer)) ?? { step: 0, seconds: 0, best: null, logBytes: 0 };
     const earlier = position.seconds;
@@ -134,7 +136,7 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
       params: [...model.parameters.values()].reduce((sum, { values }) => sum + values.length, 0),
     };
   } finally {
-    trainer.dispose();
+    (trainer ?? team)?.dispose();
     model.dispose();
   }
 }
