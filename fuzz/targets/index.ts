@@ -8,6 +8,7 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   'gguf-model': () => import('./gguf-model.ts').then(({ ggufModel }) => ggufModel),
   config: () => import('./config.ts').then(({ config }) => config),
   tokenizer: () => import('./tokenizer.ts').then(({ tokenizer }) => tokenizer),
+  adapter: () => import('./adapter.ts').then(({ adapter }) => adapter),
   'tokenizer-gguf': () => import('./tokenizer.ts').then(({ tokenizerGguf }) => tokenizerGguf),
 };
 

@@ -28,6 +28,12 @@ const SOURCES: Readonly<
     codes: /'(PYTORCH_[A-Z0-9_]+)'/g,
     impossible: [],
   },
+  adapter: {
+    folder: 'packages/loaders/src/adapter',
+    except: /never/,
+    codes: /'(ADAPTER_[A-Z0-9_]+)'/g,
+    impossible: [],
+  },
   config: {
     folder: 'packages/layers/src',
     except: /generated\.ts$/,
@@ -53,6 +59,9 @@ test.each(Object.entries(SOURCES))(
     }
     // readJsonObject of the loaders makes its codes from a prefix.
     if (name === 'config') for (const code of ['CONFIG_JSON', 'CONFIG_SIZE']) found.add(code);
+    if (name === 'adapter') for (const code of ['ADAPTER_CONFIG_JSON', 'ADAPTER_CONFIG_SIZE']) found.add(code);
+    // Of a sum that the weight's type cannot hold: from the code that writes any tensor.
+    if (name === 'adapter') found.add('TENSOR_RANGE');
     for (const code of source.impossible) found.delete(code);
     expect([...found].sort()).toEqual([...(await targetNamed(name)).codes].sort());
   },
