@@ -159,6 +159,22 @@ describe.skipIf(!chromium)('the page Train in Chromium', () => {
     await page.context().close();
   });
 
+  test('a text that is dropped is learned from', async () => {
+    const { page, errors } = await open();
+    await page.getByLabel('A text to learn from').waitFor();
+    const data = await page.evaluateHandle((text) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([text], 'mine.txt', { type: 'text/plain' }));
+      return transfer;
+    }, stories(50));
+    await page.dispatchEvent('.page', 'drop', { dataTransfer: data });
+    await page.getByText('mine.txt').waitFor();
+    await train(page);
+    await page.getByText('98,240 parameters').waitFor();
+    expect(errors).toEqual([]);
+    await page.context().close();
+  });
+
   test('no task over 50 ms on the main thread while it trains', async () => {
     const { page } = await open();
     await expectNoLongTask(page, async () => {

@@ -1,6 +1,7 @@
 import { type Signal, signal } from '@preact/signals';
-import { useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { Choices, Minutes } from '../../components/choices.tsx';
+import { textTaker } from '../../components/drop-target.tsx';
 import { ErrorNote } from '../../components/note.tsx';
 import { Run } from './run.tsx';
 import { models, sizes } from './shapes.ts';
@@ -98,6 +99,14 @@ function Source() {
   const input = useRef<HTMLInputElement>(null);
   const file = chosenFile.value;
   const changed = file !== null || text.value !== EXAMPLE;
+  useEffect(() => {
+    textTaker.value = (dropped) => {
+      chosenFile.value = dropped;
+    };
+    return () => {
+      textTaker.value = null;
+    };
+  }, []);
   return (
     <div class="prompt">
       {file ? (
