@@ -18,7 +18,7 @@ const recipes = join(root, 'scripts/models');
 const SCHEDULE = [
   // A Transformer must have seen the 512 positions on which it is scored.
   ...['--batch', '4', '--length', '512'],
-  ...['--steps', '1900', '--rate', '0.003', '--schedule', 'wsd', '--decay', '500', '--dropout', '0.2'],
+  ...['--steps', '1100', '--rate', '0.003', '--schedule', 'wsd', '--decay', '300', '--dropout', '0.2'],
 ];
 
 /** Whether there is a recipe of this name. */

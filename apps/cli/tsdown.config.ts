@@ -5,7 +5,7 @@ const noExternal = [/^@mamba-ts\//, 'mamba-ts', 'commander', '@huggingface/jinja
 export default defineConfig([
   {
     // One bundle with everything inside, so that it starts fast and installs without the packages it is made of; only the
-    // default model stays a package of its own.
+    // embedded models stay packages of their own.
     entry: {
       cli: 'src/cli.ts',
       worker: '../../packages/mamba-ts/src/node/worker.ts',
@@ -19,7 +19,7 @@ export default defineConfig([
     target: 'node22',
     dts: false,
     fixedExtension: false,
-    external: ['@mamba-ts/model-shakespeare'],
+    external: ['@mamba-ts/model-shakespeare', '@mamba-ts/model-shakespeare-transformer'],
     noExternal,
     inlineOnly: false,
     // In source a worker's address ends in .ts; beside the bundle it ends in .js.

@@ -11,11 +11,12 @@ export const alone = [
   { name: '@mamba-ts/loaders', installs: ['@mamba-ts/tensor'], script: 45_000 },
 ];
 
-/** The tarballs, as they travel. The embedded model is a package of its own. */
+/** The tarballs, as they travel. The embedded models are packages of their own. */
 export const tarballs = {
   '@mamba-ts/cli': 1_000_000,
   // Four builds of the kernels, with those for training, integer products of prompts and skipped updates.
   '@mamba-ts/kernels': 550_000,
   '@mamba-ts/model-shakespeare': 6_000_000,
+  '@mamba-ts/model-shakespeare-transformer': 6_000_000,
   default: 250_000,
 };

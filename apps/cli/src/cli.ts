@@ -156,7 +156,11 @@ program
 program
   .command('compare')
   .description('head to head: time, memory and operations of several models by length of the text')
-  .option('--models <list>', 'folders of checkpoints, separated by commas', names)
+  .option(
+    '--models <list>',
+    'folders of checkpoints, separated by commas (default: the embedded Mamba and Transformer)',
+    names,
+  )
   .option('--random <list>', 'published sizes with random weights, such as mamba-130m,pythia-160m', names)
   .addOption(new Option('--dtype <dtype>', 'of random weights').choices(Object.keys(DTYPES)).default('f16'))
   .option('--lengths <list>', 'tokens of the texts, ascending', lengths, [128, 512, 2048, 8192])

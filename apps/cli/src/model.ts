@@ -20,6 +20,24 @@ export async function modelSource(model: string | undefined): Promise<string> {
   return model ?? (await import('@mamba-ts/model-shakespeare')).modelUrl.href;
 }
 
+/** A checkpoint, and what to call it. */
+export interface Checkpoint {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** The embedded models: a Mamba and a Transformer of one size, text and training. */
+export async function twins(): Promise<readonly Checkpoint[]> {
+  const [mamba, transformer] = await Promise.all([
+    import('@mamba-ts/model-shakespeare'),
+    import('@mamba-ts/model-shakespeare-transformer'),
+  ]);
+  return [
+    { name: 'shakespeare-mamba', path: mamba.modelUrl.href },
+    { name: 'shakespeare-transformer', path: transformer.modelUrl.href },
+  ];
+}
+
 /** Opens a checkpoint by path, address or hub id; what must be downloaded first shows how far it is. */
 export async function openSource(
   model: string | undefined,

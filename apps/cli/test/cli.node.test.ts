@@ -346,8 +346,23 @@ describe('mamba compare', () => {
     expect((await readFile(files[2]!, 'utf8')).trim().split('\r\n')).toHaveLength(3);
   });
 
-  test('without models, with --text but random weights, and with lengths out of order: usage errors', async () => {
-    expect((await mamba(['compare'])).code).toBe(2);
+  test('without models: the embedded Mamba and Transformer, of one size within 1 %', async () => {
+    const { models } = await json([
+      'compare',
+      '--lengths',
+      '16,32',
+      '--repeat',
+      '1',
+      '--text',
+      join(folder, 'text.txt'),
+    ]);
+    const [first, second] = models as { name: string; params: number; quality: unknown[] }[];
+    expect([first!.name, second!.name]).toEqual(['shakespeare-mamba', 'shakespeare-transformer']);
+    expect(Math.abs(second!.params / first!.params - 1)).toBeLessThanOrEqual(0.01);
+    expect([first!.quality.length, second!.quality.length]).toEqual([2, 2]);
+  });
+
+  test('with --text but random weights, and with lengths out of order: usage errors', async () => {
     expect((await mamba(['compare', '--random', 'mamba-130m', '--text', 'x'])).code).toBe(2);
     expect((await mamba(['compare', '--random', 'mamba-130m', '--lengths', '64,16'])).code).toBe(2);
   });

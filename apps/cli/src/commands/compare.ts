@@ -18,7 +18,7 @@ import { saveFile } from '@mamba-ts/loaders/node';
 import type { DType } from '@mamba-ts/tensor';
 import type { BackendName } from 'mamba-ts';
 import { interruptible, UsageError } from '../failure.ts';
-import { load, loadBare, printJson, readText } from '../model.ts';
+import { type Checkpoint, load, loadBare, printJson, readText, twins } from '../model.ts';
 import { note, ProgressBar } from '../progress.ts';
 import { print } from '../terminal.ts';
 
@@ -41,19 +41,20 @@ interface CompareOptions {
 /** Tokens of the text whose quality is measured at most: some minutes for a small model. */
 const QUALITY_TOKENS = 32_768;
 
-/** `mamba compare`: several models, measured in turn on texts of growing length. */
+/** `mamba compare`: several models, measured in turn on texts of growing length; where none are named, the embedded twins. */
 export async function compareModels(options: CompareOptions): Promise<void> {
-  if (options.models === undefined && options.random === undefined)
-    throw new UsageError('compare needs --models A,B,… or --random mamba-130m,pythia-160m,…');
-  if (options.text !== undefined && options.models === undefined)
+  const { random = [] } = options;
+  if (options.text !== undefined && options.models === undefined && random.length > 0)
     throw new UsageError('--text needs --models: random weights predict nothing');
   await interruptible(async (signal) => {
+    const named = options.models?.map((path) => ({ name: path, path })) ?? [];
+    const checkpoints = options.models === undefined && random.length === 0 ? await twins() : named;
     const text = options.text === undefined ? null : await readText(options.text, signal);
     const bar = new ProgressBar('comparing');
     const loaded: LoadedLanguageModel[] = [];
     try {
       const contestants: Contestant[] = [];
-      for (const name of options.random ?? []) {
+      for (const name of random) {
         const model = await loadBare(
           { random: name, dtype: options.dtype, backend: options.backend, threads: options.threads },
           signal,
@@ -61,9 +62,9 @@ export async function compareModels(options: CompareOptions): Promise<void> {
         loaded.push(model);
         contestants.push(contestantOf(name, model));
       }
-      for (const name of options.models ?? []) {
+      for (const { name, path } of checkpoints) {
         const model = await loadBare(
-          { model: name, dtype: options.dtype, backend: options.backend, threads: options.threads },
+          { model: path, dtype: options.dtype, backend: options.backend, threads: options.threads },
           signal,
         );
         loaded.push(model);
@@ -83,7 +84,7 @@ export async function compareModels(options: CompareOptions): Promise<void> {
           ),
       });
       bar.end();
-      if (text !== null) report = await withQuality(report, options, text, signal);
+      if (text !== null) report = await withQuality(report, checkpoints, options, text, signal);
       if (options.svg !== undefined) await saveFile(options.svg, [new TextEncoder().encode(compareSvg(report))]);
       if (options.html !== undefined) await saveFile(options.html, [new TextEncoder().encode(compareHtml(report))]);
       if (options.csv !== undefined) await saveFile(options.csv, [new TextEncoder().encode(compareCsv(report))]);
@@ -99,17 +100,19 @@ export async function compareModels(options: CompareOptions): Promise<void> {
 /** The same report with nats per token by position for the models that were given as checkpoints. */
 async function withQuality(
   report: CompareReport,
+  checkpoints: readonly Checkpoint[],
   options: CompareOptions,
   text: string,
   signal: AbortSignal,
 ): Promise<CompareReport> {
   const models: ComparedModel[] = [];
   for (const compared of report.models) {
-    if (!options.models?.includes(compared.name)) {
+    const checkpoint = checkpoints.find(({ name }) => name === compared.name);
+    if (!checkpoint) {
       models.push(compared);
       continue;
     }
-    const model = await load({ model: compared.name, backend: options.backend, threads: options.threads }, signal);
+    const model = await load({ model: checkpoint.path, backend: options.backend, threads: options.threads }, signal);
     const bar = new ProgressBar(`scoring ${compared.name}`);
     try {
       const quality = await qualityByPosition(model.languageModel, model.tokenizer.encode(text), {

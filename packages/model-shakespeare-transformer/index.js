@@ -1,0 +1,3 @@
+export const modelUrl = new URL('./shakespeare-transformer/', import.meta.url);
+
+export const files = Object.freeze(['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']);
