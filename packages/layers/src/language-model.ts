@@ -13,7 +13,7 @@ import { Fingerprint } from './fingerprint.ts';
 import type { LanguageModel, LogitsWanted, Sequence, State } from './model.ts';
 import { type LoadOptions, loadParameters } from './parameters.ts';
 import { skippingOps, startSkipping } from './skipping.ts';
-import { decodeState, encodeState, type StateOwner } from './state-file.ts';
+import { decodeInitial, decodeState, encodeState, type StateOwner } from './state-file.ts';
 
 /** Tokens per pass: enough to reuse each weight tile many times, few enough that activations stay in the cache. */
 const MAX_CHUNK = 512;
@@ -346,18 +346,6 @@ function unpack(values: Float32Array, sequences: readonly Sequence[], vocabSize:
     at += count * vocabSize;
     return part;
   });
-}
-
-/** A saved state that texts are to begin with. Throws what `decodeState` throws, and `STATE_POSITION`. */
-function decodeInitial(owner: StateOwner, bytes: Uint8Array): Float32Array {
-  const { position, values } = decodeState(owner, bytes);
-  if (position === 0) return values;
-  throw new MambaError(
-    'STATE_POSITION',
-    `a text begins with a state that has read nothing (a tuned one), but this one has read ${position} tokens. Load it as a ` +
-      'state, or its session, to go on from there',
-    { position },
-  );
 }
 
 /** What states are tagged with that began from a given one: another beginning is another history. */

@@ -129,3 +129,15 @@ export function decodeState(owner: StateOwner, bytes: Uint8Array): { position: n
   if (!values.every(Number.isFinite)) mangled('it holds numbers that are not finite');
   return { position, values };
 }
+
+/** A saved state that texts are to begin with. Throws what `decodeState` throws, and `STATE_POSITION`. */
+export function decodeInitial(owner: StateOwner, bytes: Uint8Array): Float32Array {
+  const { position, values } = decodeState(owner, bytes);
+  if (position === 0) return values;
+  throw new MambaError(
+    'STATE_POSITION',
+    `a text begins with a state that has read nothing (a tuned one), but this one has read ${position} tokens. Load it as a ` +
+      'state, or its session, to go on from there',
+    { position },
+  );
+}

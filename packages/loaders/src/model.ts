@@ -1,4 +1,5 @@
 import { isMambaError, MambaError } from '@mamba-ts/tensor';
+import { ADAPTER_CONFIG } from './adapter/file.ts';
 import { type ByteSource, readWhole } from './byte-source.ts';
 import { describeFiles, type ModelFolder } from './folder.ts';
 import { splitName } from './gguf/file.ts';
@@ -159,7 +160,9 @@ async function missing(folder: ModelFolder, expected: string): Promise<MambaErro
   const other = held?.find((name) => /\.(?:bin|pt|pth)$/i.test(name));
   const lone = held?.find((name) => /\.safetensors$/i.test(name));
   let remedy = 'A model folder in Hugging Face layout holds config.json, model.safetensors and tokenizer.json.';
-  if (!expected.startsWith('config') && lone) {
+  if (held?.includes(ADAPTER_CONFIG)) {
+    remedy = 'It is a LoRA adapter: open the model that it was trained on, and name this folder as the adapter.';
+  } else if (!expected.startsWith('config') && lone) {
     remedy = `If ${lone} holds all weights, rename it to model.safetensors; if it is one of several, add the index.`;
   } else if (other) {
     remedy = `${other} is of a format that is not read; convert it to safetensors (save_pretrained of transformers does).`;

@@ -261,6 +261,8 @@ test('missing weights: the message says what was found and what to do', async ()
     messageOf(() => openModel(memoryFolder('m', { 'config.json': text('{}'), ...files })));
   expect(await at({ 'weights.bin': new Uint8Array(1) })).toContain('convert it to safetensors');
   expect(await at({ 'other.safetensors': await one('w') })).toContain('rename it to model.safetensors');
+  const adapter = { 'adapter_config.json': text('{}'), 'adapter_model.safetensors': await one('w') };
+  expect(await at(adapter)).toContain('It is a LoRA adapter: open the model that it was trained on');
   expect(await at({})).toContain('it holds config.json');
   expect(await messageOf(() => openModel(memoryFolder('m', {})))).toContain('it holds no files');
 });

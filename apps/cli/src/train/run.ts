@@ -180,8 +180,11 @@ export async function runTraining(
 export const readConfig = async (path: string): Promise<ConfigJson> =>
   readJsonObject(await openFile(path), 'CONFIG', 1 << 20);
 
-const separatorOf = (config: ConfigJson): number | null =>
-  typeof config.eos_token_id === 'number' ? config.eos_token_id : null;
+/** What ends a document: the first of a model's ends of text. */
+function separatorOf({ eos_token_id: end }: ConfigJson): number | null {
+  const first: unknown = Array.isArray(end) ? end[0] : end;
+  return typeof first === 'number' ? first : null;
+}
 
 function trainingOptions(o: RunOptions, separator: number | null): TrainingOptions {
   return {

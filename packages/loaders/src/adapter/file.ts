@@ -29,7 +29,8 @@ export interface Adapter {
   readonly updates: ReadonlyMap<string, LowRankUpdate>;
 }
 
-const CONFIG = 'adapter_config.json';
+/** Tells a folder that holds an adapter. */
+export const ADAPTER_CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
 const CONFIG_BYTES = 1 << 20;
 /** In the metadata of the weights: JSON, `weightSample` by name. PEFT has no place for it, and reads past it. */
@@ -71,7 +72,7 @@ function isEmpty(value: unknown): boolean {
  * of its variants), `ADAPTER_TENSOR` (a name, type or shape that does not fit), and what `openSafetensors` throws.
  */
 export async function openAdapter(folder: ModelFolder, signal?: AbortSignal): Promise<Adapter> {
-  const config = await readJsonObject(await folder.open(CONFIG, signal), 'ADAPTER_CONFIG', CONFIG_BYTES, signal);
+  const config = await readJsonObject(await folder.open(ADAPTER_CONFIG, signal), 'ADAPTER_CONFIG', CONFIG_BYTES, signal);
   const { rank, scale } = sizesOf(config);
   const weights = safetensorsWeights([await openSafetensors(await folder.open(WEIGHTS, signal), signal)]);
   const base = baseOf(weights);
@@ -111,7 +112,7 @@ function sizesOf(config: Record<string, unknown>): { rank: number; scale: number
     if (isPlain(value)) continue;
     throw new MambaError(
       'ADAPTER_KIND',
-      `${CONFIG} says ${field} = ${JSON.stringify(value)?.slice(0, 60)}, which is not supported: only plain LoRA is. ` +
+      `${ADAPTER_CONFIG} says ${field} = ${JSON.stringify(value)?.slice(0, 60)}, which is not supported: only plain LoRA is. ` +
         'Merge the adapter with PEFT (merge_and_unload) and load the result as a model',
       { field },
     );
@@ -124,7 +125,7 @@ function sizesOf(config: Record<string, unknown>): { rank: number; scale: number
     typeof alpha !== 'number' ||
     !Number.isFinite(alpha)
   ) {
-    throw new MambaError('ADAPTER_CONFIG', `${CONFIG} must name a rank r >= 1 and a number lora_alpha`);
+    throw new MambaError('ADAPTER_CONFIG', `${ADAPTER_CONFIG} must name a rank r >= 1 and a number lora_alpha`);
   }
   return { rank: r, scale: alpha / (rooted === true ? Math.sqrt(r) : r) };
 }
