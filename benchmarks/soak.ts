@@ -5,8 +5,8 @@
  *     node benchmarks/soak.ts [--generations 10000] [--loads 1000] [--worker-loads LOADS] [--threads 2] [--json]
  *                             [--leak heap|model]
  *
- * Each is done in this thread and in a worker, and the kernels have workers of their own besides. Prints figures (JSON with --json), progress to stderr; exit code 1 where a
- * quantity grew: see `LIMITS`. `--leak` keeps something on purpose, to show that it is seen.
+ * Each is done in this thread and in a worker, and the kernels have workers of their own besides. Prints figures (JSON with
+ * --json), progress to stderr; exit code 1 where a quantity grew: see `LIMITS`. `--leak` keeps something on purpose, to show that it is seen.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -100,11 +100,27 @@ function systemThreads(): number {
   }
 }
 
+/** Readings alike that end a wait, and the most that are taken. */
+const [ALIKE, READINGS] = [3, 40];
+
+/**
+ * Collects until nothing goes any more: finalizers let go at a turn of the loop, and a thread that was told to end keeps its
+ * memory until it has.
+ */
+async function settle(): Promise<void> {
+  let alike = 0;
+  let last = '';
+  for (let reading = 0; reading < READINGS && alike < ALIKE; reading++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const now = `${wasmPages()} ${systemThreads()}`;
+    alike = now === last ? alike + 1 : 1;
+    last = now;
+  }
+}
+
 async function sample(model: MambaModel | null): Promise<Record<Quantity, number>> {
-  // Twice and with a turn of the loop between: what finalizers let go of goes with the second.
-  collect();
-  await new Promise((resolve) => setTimeout(resolve, 5));
-  collect();
+  await settle();
   const { heapUsed, arrayBuffers, rss } = process.memoryUsage();
   return {
     heapBytes: heapUsed + arrayBuffers,

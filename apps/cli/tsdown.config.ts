@@ -2,6 +2,12 @@ import { defineConfig } from 'tsdown';
 
 const noExternal = [/^@mamba-ts\//, 'mamba-ts', 'commander', '@huggingface/jinja'];
 
+/** In source a worker's address ends in .ts; beside the bundle it ends in .js. */
+const workerAddress = {
+  name: 'worker-address',
+  transform: (code: string) => code.replace(/new URL\('(\.[^']*worker)\.ts'/g, "new URL('$1.js'"),
+};
+
 export default defineConfig([
   {
     // One bundle with everything inside, so that it starts fast and installs without the packages it is made of; only the
@@ -22,19 +28,13 @@ export default defineConfig([
     external: ['@mamba-ts/model-shakespeare', '@mamba-ts/model-shakespeare-transformer'],
     noExternal,
     inlineOnly: false,
-    // In source a worker's address ends in .ts; beside the bundle it ends in .js.
-    plugins: [
-      {
-        name: 'worker-address',
-        transform: (code: string) => code.replace(/new URL\('(\.[^']*worker)\.ts'/g, "new URL('$1.js'"),
-      },
-    ],
+    plugins: [workerAddress],
     // The bundled kernels look for ../wasm beside the folder they lie in.
     copy: [{ from: '../../packages/kernels/wasm/*.wasm', to: 'wasm' }],
   },
   {
     // What `mamba bench --suite` measures in Chromium.
-    entry: { page: 'src/suite/page.ts' },
+    entry: { page: 'src/suite/page.ts', 'pool-worker': '../../packages/kernels/src/pool-worker.ts' },
     outDir: 'page',
     format: 'esm',
     platform: 'browser',
@@ -43,5 +43,6 @@ export default defineConfig([
     fixedExtension: false,
     noExternal,
     inlineOnly: false,
+    plugins: [workerAddress],
   },
 ]);
