@@ -35,7 +35,7 @@ const threads = (): Option =>
 const skipBelow = (): Option =>
   new Option(
     '--skip-below <eps>',
-    'leave out updates of the state that are smaller, such as 1e-3: an approximation (Mamba-1 and 2)',
+    'leave out updates of the state that are smaller, such as 0.03: an approximation (Mamba-1 and 2)',
   ).argParser(positive);
 const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
 
@@ -100,7 +100,7 @@ program
 program
   .command('quality')
   .description('what a quantisation costs: how several versions of a model predict a text, compared with the first')
-  .argument('<model...>', 'folders, .gguf files or http addresses of checkpoints with one vocabulary')
+  .argument('<model...>', 'folders, GGUF files, addresses or hub ids (ORG/NAME) of checkpoints with one vocabulary')
   .requiredOption('--text <file>', 'a UTF-8 text')
   .option('--window <n>', 'reset the state before inputs 0, n, 2n, …', integer(1))
   .option('--max-tokens <n>', 'read the first n tokens of the text only', integer(2))
@@ -158,7 +158,7 @@ program
   .description('head to head: time, memory and operations of several models by length of the text')
   .option(
     '--models <list>',
-    'folders of checkpoints, separated by commas (default: the embedded Mamba and Transformer)',
+    'checkpoints, as for --model, separated by commas (default: the embedded Mamba and Transformer)',
     names,
   )
   .option('--random <list>', 'published sizes with random weights, such as mamba-130m,pythia-160m', names)
