@@ -141,14 +141,18 @@ program
   .addOption(threads())
   .addOption(skipBelow())
   .addOption(json())
-  .action(async (options) => {
-    const wrong = options.suite
-      ? ['random', 'threads', 'skipBelow'].find((name) => options[name] !== undefined)
-      : ['against', 'html'].find((name) => options[name] !== undefined);
-    if (wrong)
-      throw new UsageError(
-        `--${wrong === 'skipBelow' ? 'skip-below' : wrong} ${options.suite ? 'does not go with' : 'needs'} --suite`,
-      );
+  .action(async (options, command: Command) => {
+    const others = options.suite
+      ? ['random', 'threads', 'skipBelow', 'backend', 'dtype', ...(options.model ? ['sizes', 'dtypes'] : [])]
+      : ['against', 'html', 'sizes', 'dtypes', 'threadsList'];
+    const wrong = command.options.find(
+      (option) =>
+        others.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
+    );
+    if (wrong) {
+      const why = options.suite ? 'does not go with' : 'needs';
+      throw new UsageError(`${wrong.long} ${why} --suite${options.suite && options.model ? ' --model' : ''}`);
+    }
     if (options.suite) await (await import('./commands/bench-suite.ts')).benchSuite(options);
     else await (await import('./commands/bench.ts')).bench(options);
   });
@@ -224,6 +228,12 @@ program
     (await import('./commands/convert.ts')).convert(from, to, { ...options, to: 'gguf' }),
   );
 
+/** The names of the options that the command line gives. */
+const saidOf = (command: Command): string[] =>
+  command.options
+    .map((option) => option.attributeName())
+    .filter((name) => command.getOptionValueSource(name) === 'cli');
+
 /** The options of a run that learns from a text. */
 const learning = (
   command: Command,
@@ -234,7 +244,7 @@ const learning = (
     .requiredOption('--out <dir>', 'folder of the run and of what comes of it')
     .option('--steps <n>', 'steps of the run', integer(1))
     .option('--minutes <n>', 'or its length: 20 steps are timed, then the number is fixed', positive)
-    .option('--resume', 'go on with the run in --out')
+    .option('--resume', 'go on with the run in --out, with its options')
     .option('--batch <n>', 'pieces of text in one pass', integer(1), 8)
     .option('--length <n>', 'tokens of each', integer(1), 256)
     .option('--accumulate <n>', 'passes of one step', integer(1), 1)
@@ -244,7 +254,11 @@ const learning = (
       positive,
       rate,
     )
-    .option('--warmup <n>', `steps in which it rises (default: ${warmup}, at most a quarter of all)`, integer(0))
+    .option(
+      '--warmup <n>',
+      `steps in which it rises (default: ${warmup}, at most a quarter of --steps; 20 with --minutes)`,
+      integer(0),
+    )
     .addOption(new Option('--schedule <shape>', 'how it goes on').choices(['cosine', 'wsd']).default('cosine'))
     .option('--decay <n>', 'of wsd: last steps, in which it falls', integer(0), 0)
     .option('--floor <share>', 'where it ends, as a share of the peak', fraction, 0.05)
@@ -279,7 +293,9 @@ learning(
     .option('--tokenizer <path>', 'tokenizer.json, or a folder with one (default: learned from the text)')
     .option('--vocab-size <n>', 'of a vocabulary that is learned', integer(257), 1024),
   { rate: 1.5e-3, warmup: 100, weightDecay: 0.1, evalEvery: 200 },
-).action(async (options) => (await import('./commands/train.ts')).trainModel(options));
+).action(async (options, command: Command) =>
+  (await import('./commands/train.ts')).trainModel(options, saidOf(command)),
+);
 
 learning(
   program
@@ -297,7 +313,7 @@ learning(
       names,
     ),
   { rate: undefined, warmup: 20, weightDecay: 0, evalEvery: 50 },
-).action(async (options) => (await import('./commands/tune.ts')).tuneModel(options));
+).action(async (options, command: Command) => (await import('./commands/tune.ts')).tuneModel(options, saidOf(command)));
 
 program
   .command('task')

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -162,6 +162,41 @@ describe('mamba train', () => {
     expect((await json([...args, '--steps', '9'])).steps).toBe(9);
     expect(JSON.parse(await readFile(join(out, 'run.json'), 'utf8')).options.warmup).toBe(2);
   });
+
+  test('a run that was killed before its first checkpoint is resumed like any other', async () => {
+    const [whole, killed] = [join(folder, 'unkept-whole'), join(folder, 'unkept')];
+    const args = (out: string): string[] => [...options('mamba', out), '--steps', '9', '--save-every', '100'];
+    await json(args(whole));
+    await json(args(killed));
+    // As it lay after its fifth step, in the middle of a line.
+    const log = await readFile(join(whole, 'log.jsonl'), 'utf8');
+    await rm(join(killed, 'checkpoints'), { recursive: true });
+    await mkdir(join(killed, 'checkpoints'));
+    await writeFile(join(killed, 'log.jsonl'), log.split('\n').slice(0, 5).join('\n').slice(0, -3));
+    expect((await json(['train', '--out', killed, '--resume'])).steps).toBe(9);
+    expect(await readFile(join(killed, 'log.jsonl'), 'utf8')).toBe(log);
+    // And what it was begun with may be said again, but nothing else.
+    expect((await json([...args(killed), '--resume'])).steps).toBe(9);
+    const other = await mamba(['train', '--out', killed, '--resume', '--rate', '0.5']);
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('begun with rate = 0.02')]);
+  }, 60_000);
+
+  test('a new run writes over no model, but over one that failed before its first step', async () => {
+    const model = join(folder, 'a-model');
+    await mkdir(model);
+    await writeFile(join(model, 'config.json'), '{}');
+    const refused = await mamba([...options('mamba', model), '--steps', '5']);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('would write over it')]);
+    expect(await readFile(join(model, 'config.json'), 'utf8')).toBe('{}');
+
+    const out = join(folder, 'second-try');
+    const long = options('mamba', out).map((arg, i, all) => (all[i - 1] === '--length' ? '100000' : arg));
+    const short = await mamba([...long, '--steps', '5']);
+    expect([short.code, short.stderr]).toEqual([1, expect.stringContaining('shorten the pieces')]);
+    expect((await json([...options('mamba', out), '--steps', '5'])).steps).toBe(5);
+    const none = await mamba([...options('mamba', join(folder, 'unchecked')), '--steps', '5', '--validation', '0']);
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('kept apart for validation has 0 tokens')]);
+  }, 60_000);
 
   test('what fails while worker threads wait ends the program', async () => {
     const out = join(folder, 'spoilt');

@@ -4,7 +4,6 @@ export { expNonPositive } from './exp.ts';
 export type { GeneratedToken, GenerateOptions, GenerationResult, PrefillProgress, PriorTokens } from './loop.ts';
 export { generate } from './loop.ts';
 export type { SamplerOptions } from './options.ts';
-export { createPause } from './pause.ts';
 export { PrefixCache } from './prefix-cache.ts';
 export type { LogitsProcessor } from './processors.ts';
 export { countPenalties, logitBias, repetitionPenalty, TokenHistory } from './processors.ts';

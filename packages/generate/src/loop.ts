@@ -1,5 +1,5 @@
 import type { LanguageModel, State } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
+import { createPause, MambaError } from '@mamba-ts/tensor';
 import {
   checkFunction,
   checkIds,
@@ -11,7 +11,6 @@ import {
   SAMPLER_OPTIONS,
   type SamplerOptions,
 } from './options.ts';
-import { createPause } from './pause.ts';
 import { type LogitsProcessor, TokenHistory } from './processors.ts';
 import { createSampler } from './sampler.ts';
 

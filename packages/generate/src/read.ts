@@ -1,6 +1,6 @@
 import type { LanguageModel, State } from '@mamba-ts/layers';
+import { createPause } from '@mamba-ts/tensor';
 import type { PrefillProgress } from './loop.ts';
-import { createPause } from './pause.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 
 /** A state is kept this often within a long text, so that an edit near its end does not read it from the start. */

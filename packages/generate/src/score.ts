@@ -1,9 +1,8 @@
 import type { LanguageModel, State } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
+import { createPause, MambaError } from '@mamba-ts/tensor';
 import { expNonPositive } from './exp.ts';
 import type { PrefillProgress } from './loop.ts';
 import { checkFunction, checkIds, checkKeys, checkSignal, integerOption } from './options.ts';
-import { createPause } from './pause.ts';
 
 /** Logits that are held at once: 32 MiB of f32. */
 const MAX_LOGITS = 2 ** 23;

@@ -26,12 +26,11 @@ export function copyNumbers(from: ReadonlyMap<string, Float32Array>, to: SharedN
   for (const [name, values] of to) values.set(from.get(name)!);
 }
 
-/** Computes shares of training steps for the other end of `port`. Gradients lie in shared memory until the next update. */
+/** Computes shares of training steps for the other end of `port`. Gradients lie in shared memory, in a room that is used again. */
 export function serveTraining(port: Port): void {
   let runner: ShareRunner | null = null;
-  // One for each share since the last update.
+  // One for each share of a pass that came here.
   const rooms: SharedNumbers[] = [];
-  let used = 0;
   serve(port, {
     async begin({ config, backend, values, tuning }: TrainingWork) {
       const architecture = await findArchitecture(config);
@@ -40,12 +39,11 @@ export function serveTraining(port: Port): void {
     },
     async update(values: SharedNumbers) {
       runner!.update(values);
-      used = 0;
     },
-    async run(share: Share): Promise<ShareResult> {
+    async run({ share, room }: { share: Share; room: number }): Promise<ShareResult> {
       const result = await runner!.run(share);
-      rooms[used] ??= shareNumbers(result.gradients);
-      const gradients = rooms[used++]!;
+      rooms[room] ??= shareNumbers(result.gradients);
+      const gradients = rooms[room]!;
       copyNumbers(result.gradients, gradients);
       return { ...result, gradients };
     },

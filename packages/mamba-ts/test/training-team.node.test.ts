@@ -22,6 +22,7 @@ const OPTIONS: TrainingOptions = {
   rate: 0.02,
   warmup: 1,
   shape: 'cosine',
+  accumulate: 2,
 };
 
 async function train(threads: number, tuning: Tuning): Promise<Record<string, number[]>> {

@@ -9,6 +9,7 @@ export * from './decode.ts';
 export { DEQUANTIZE, type Dequantize } from './dequantize.ts';
 export * from './dtype.ts';
 export * from './errors.ts';
+export * from './pause.ts';
 export * from './philox.ts';
 export * from './random-blocks.ts';
 export { silu, softplus } from './reference/ops/scalar.ts';

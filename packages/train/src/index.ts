@@ -30,7 +30,6 @@ export {
   type ShareResult,
   ShareRunner,
   sharesOf,
-  sumGradients,
   type Team,
 } from './share.ts';
 export { INITIAL_STATE, StateTuning } from './state-tuning.ts';

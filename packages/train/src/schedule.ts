@@ -39,7 +39,7 @@ export function schedule({ steps, warmup, shape, decay = 0, floor = 0 }: Schedul
 /** Steps by whose time the number of all is fixed, where a run has minutes instead. */
 export const TIMED_STEPS = 20;
 
-/** As many steps of `secondsPerStep` as fit into so many minutes, but no fewer than were timed or the warm-up takes. */
-export function stepsFor(minutes: number, secondsPerStep: number, warmup: number): number {
-  return Math.max(TIMED_STEPS, warmup, Math.round((60 * minutes) / secondsPerStep));
+/** As many steps of `secondsPerStep` as fit into so many minutes, but no fewer than were timed, or `least`. */
+export function stepsFor(minutes: number, secondsPerStep: number, least: number): number {
+  return Math.max(TIMED_STEPS, least, Math.round((60 * minutes) / secondsPerStep));
 }

@@ -1,4 +1,4 @@
-import type { Segment, Slot } from '@mamba-ts/tensor';
+import { createPause, type Segment, type Slot } from '@mamba-ts/tensor';
 import { backpropagate, type LossOfPass } from './backpropagate.ts';
 import type { Batch } from './batch.ts';
 import type { TapeOptions } from './tape.ts';
@@ -24,8 +24,8 @@ export interface ShareResult extends LossOfPass {
 /** Who computes the shares of a step. The results come in the order of the shares, whoever had them. */
 export interface Team {
   /**
-   * Computes the shares of one pass. The gradients hold until the next `update`. Throws what a share throws, and the
-   * signal's reason.
+   * Computes the shares of one pass. The gradients hold until the next one. Throws what a share throws, and the signal's
+   * reason.
    */
   run(shares: readonly Share[], signal?: AbortSignal): Promise<ShareResult[]>;
   /** The values of the parameters have changed: before the next run everybody takes them over. */
@@ -107,8 +107,10 @@ export function localTeam(model: Trainable): Team {
   const runner = new ShareRunner(model);
   return {
     async run(shares, signal) {
+      const pause = createPause();
       const results: ShareResult[] = [];
       for (const share of shares) {
+        await pause();
         signal?.throwIfAborted();
         results.push(await runner.run(share));
       }
@@ -123,15 +125,13 @@ export function localTeam(model: Trainable): Team {
 /** Numbers that stay in a core's nearest cache while all shares are added to them. */
 const BLOCK = 2048;
 
-/** The gradients of all shares, added up in their order into those of the first. */
-export function sumGradients(results: readonly ShareResult[]): ReadonlyMap<string, Float32Array> {
-  const [first, ...others] = results;
-  for (const [name, sum] of first!.gradients) {
-    const parts = others.map(({ gradients }) => gradients.get(name)!);
+/** Adds the gradients of shares to `sums`, in their order. */
+export function addGradients(sums: ReadonlyMap<string, Float32Array>, shares: readonly ShareResult[]): void {
+  for (const [name, sum] of sums) {
+    const parts = shares.map(({ gradients }) => gradients.get(name)!);
     for (let start = 0; start < sum.length; start += BLOCK) {
       const end = Math.min(start + BLOCK, sum.length);
       for (const part of parts) for (let i = start; i < end; i++) sum[i]! += part[i]!;
     }
   }
-  return first!.gradients;
 }

@@ -1,12 +1,12 @@
 import { type CheckpointSource, storedShape, type TensorToWrite } from '@mamba-ts/loaders';
-import { MambaError, readToF32, type Slot } from '@mamba-ts/tensor';
+import { createPause, MambaError, readToF32, type Slot } from '@mamba-ts/tensor';
 import { AdamW, type AdamWOptions } from './adamw.ts';
 import { type Batch, countTargets } from './batch.ts';
 import { clipScale, globalNorm } from './clip.ts';
 import { type BatchShape, type BatchSource, documents, drawBatch, type TokenSource } from './data.ts';
 import { updateAverage } from './ema.ts';
 import { type ScheduleOptions, schedule } from './schedule.ts';
-import { localTeam, type Share, sharesOf, sumGradients, type Team } from './share.ts';
+import { addGradients, localTeam, type Share, sharesOf, type Team } from './share.ts';
 import { Tape } from './tape.ts';
 import type { Trainable } from './trainable.ts';
 
@@ -115,24 +115,34 @@ export class Trainer {
       batches.push(await this.#draw(this.step * accumulate + i, this.#sequences, signal));
     }
     const targets = batches.reduce((sum, batch) => sum + countTargets(batch), 0);
-    const shares = batches.flatMap((batch, i) => {
+    let nats = 0;
+    let gradients: ReadonlyMap<string, Float32Array> | null = null;
+    for (const [i, batch] of batches.entries()) {
       const pass = this.step * accumulate + i;
       const mask = (share: number): Share['dropout'] =>
         dropout > 0 ? { rate: dropout, seed: seed + DROPOUT_KEY, step: pass * SHARES + share } : undefined;
-      return sharesOf(batch, SHARES, 1 / targets, mask);
-    });
-    const results = await this.#team.run(shares, signal);
-    const nats = results.reduce((sum, result) => sum + result.nats, 0);
-    signal?.throwIfAborted();
-    if (!Number.isFinite(nats)) {
-      throw new MambaError('TRAIN_DIVERGED', `the loss of step ${this.step + 1} is ${nats}: lower the learning rate`);
+      let results = await this.#team.run(sharesOf(batch, SHARES, 1 / targets, mask), signal);
+      for (const result of results) nats += result.nats;
+      if (gradients === null) {
+        // Those of a pass hold until the next one.
+        const first = results[0]!.gradients;
+        gradients = accumulate === 1 ? first : new Map([...first].map(([name, values]) => [name, values.slice()]));
+        results = results.slice(1);
+      }
+      addGradients(gradients, results);
     }
-    const gradients = sumGradients(results);
-    const norm = globalNorm(gradients.values());
+    signal?.throwIfAborted();
+    const norm = globalNorm(gradients!.values());
+    if (!Number.isFinite(nats) || !Number.isFinite(norm)) {
+      throw new MambaError(
+        'TRAIN_DIVERGED',
+        `in step ${this.step + 1} the loss is ${nats / targets} and the gradients have the norm ${norm}: lower the learning rate`,
+      );
+    }
     const rate = this.#options.rate * this.#rateOf(this.step + 1);
     // From here to the end nothing waits: a step is whole or has not begun.
     for (const [name, { values }] of model.parameters) {
-      this.#optimizer.update(name, values, gradients.get(name)!, rate, clipScale(norm, maxNorm));
+      this.#optimizer.update(name, values, gradients!.get(name)!, rate, clipScale(norm, maxNorm));
       if (this.#average) updateAverage(this.#average.get(name)!, values, averageDecay!);
     }
     this.#handWeightsOver();
@@ -143,17 +153,21 @@ export class Trainer {
 
   /**
    * Nats per token of a text without dropout, from the moving average of the weights where there is one: the text is cut
-   * into pieces of `length` tokens, each from a fresh state, and every token but the first is scored.
+   * into pieces of `length` tokens, each from a fresh state, and every token but the first is scored. Throws `TRAIN_DATA`
+   * where there is none to score, and the signal's reason.
    */
   async evaluate(text: TokenSource, length = 512, signal?: AbortSignal): Promise<number> {
+    checkValidation(text);
     const { model } = this;
     const { backend } = model;
     const slot = backend.createSlot(model.definition.state.length, model.definition.state.caches);
     backend.reserveRows(slot, length);
+    const pause = createPause();
     let nats = 0;
     this.#exchangeAverage();
     try {
       for (let start = 0; start < text.length - 1; start += length) {
+        await pause();
         signal?.throwIfAborted();
         const piece = await text.read(start, Math.min(start + length + 1, text.length), signal);
         const ids = piece.slice(0, -1);
@@ -245,6 +259,17 @@ export class Trainer {
       this.model.update(name);
     }
   }
+}
+
+/** Throws `TRAIN_DATA` for a text without a token to score. */
+export function checkValidation({ length }: TokenSource): void {
+  if (length >= 2) return;
+  throw new MambaError(
+    'TRAIN_DATA',
+    `the text that is kept apart for validation has ${length} tokens, at least 2 are needed: keep a larger part of the text ` +
+      'apart, or give more text',
+    { tokens: length },
+  );
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>

@@ -9,6 +9,7 @@ import {
   fileTokens,
   globalNorm,
   initialParameters,
+  localTeam,
   memoryTokens,
   NO_TARGET,
   type TokenSource,
@@ -203,4 +204,39 @@ describe('Trainer', () => {
     expect(trainer.step).toBe(5);
     await expect(trainer.advance(AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
   });
+});
+
+test('an abort during validation is heard, though the text is in memory', async () => {
+  const trainer = new Trainer(await trainable(), training, 4, OPTIONS);
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(new Error('enough')), 0);
+  const long = memoryTokens(new Int32Array(200_000).fill(1));
+  await expect(trainer.evaluate(long, 24, controller.signal)).rejects.toThrow('enough');
+  trainer.dispose();
+});
+
+test('a validation without a token to score is TRAIN_DATA', async () => {
+  const trainer = new Trainer(await trainable(), training, 4, OPTIONS);
+  for (const length of [0, 1]) {
+    const none = memoryTokens(new Int32Array(length));
+    await expect(trainer.evaluate(none)).rejects.toMatchObject({ code: 'TRAIN_DATA' });
+  }
+  trainer.dispose();
+});
+
+test('a gradient that is no number is TRAIN_DIVERGED, and the weights stay as they were', async () => {
+  const model = await trainable();
+  const inner = localTeam(model);
+  const trainer = new Trainer(model, training, 4, OPTIONS, {
+    ...inner,
+    async run(shares, signal) {
+      const results = await inner.run(shares, signal);
+      [...results[0]!.gradients.values()][0]![0] = Number.POSITIVE_INFINITY;
+      return results;
+    },
+  });
+  const before = bits(trainer);
+  await expect(trainer.advance()).rejects.toMatchObject({ code: 'TRAIN_DIVERGED' });
+  expect(bits(trainer)).toEqual(before);
+  trainer.dispose();
 });

@@ -10,7 +10,7 @@ import { ProgressBar } from '../progress.ts';
 import { print } from '../terminal.ts';
 import { isTokenFile, readTexts } from '../train/data.ts';
 import { TRAINED } from '../train/defaults.ts';
-import { type GivenOptions, planOf, readConfig, runTraining, settle } from '../train/run.ts';
+import { checkResumed, type GivenOptions, planOf, readConfig, runTraining, settle } from '../train/run.ts';
 
 /** What the command line says; all but `out`, `resume`, `threads`, `html` and `json` is kept in run.json. */
 interface TrainOptions extends GivenOptions {
@@ -22,12 +22,16 @@ interface TrainOptions extends GivenOptions {
 
 const SEPARATOR = '<|endoftext|>';
 
-/** `mamba train`: a small model from a text, in a run that may be killed and resumed at any moment. */
-export async function trainModel(given: TrainOptions): Promise<void> {
+/**
+ * `mamba train`: a small model from a text, in a run that may be killed and resumed at any moment. `said` are the names of the
+ * options that the command line gives.
+ */
+export async function trainModel(given: TrainOptions, said: readonly string[]): Promise<void> {
   await interruptible(async (signal) => {
     const folder = new RunFolder(given.out);
     const plan = given.resume ? await folder.readPlan() : await begin(folder, given, signal);
     if ('method' in plan.options) throw new UsageError(`${given.out} holds a run of mamba tune: resume it with that`);
+    if (given.resume) checkResumed(plan, given, said);
     const report = await runTraining(folder, plan, given, signal);
     if (!given.json) print(`mamba run --model ${given.out}\n`);
     else printJson(report);
@@ -37,6 +41,7 @@ export async function trainModel(given: TrainOptions): Promise<void> {
 /** Makes the folder of a new run: the options, the config, and a tokenizer, learned where none is given. */
 async function begin(folder: RunFolder, given: TrainOptions, signal: AbortSignal): Promise<RunPlan> {
   const options = settle('train', given, 100);
+  await folder.checkFree();
   const tokenizerJson =
     options.tokenizer === undefined
       ? await learnTokenizer(options.data, options, signal)

@@ -26,7 +26,7 @@ import { RunFolder, type RunPlan, type TunedModel } from '@mamba-ts/train/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { openSource, printJson } from '../model.ts';
 import { print } from '../terminal.ts';
-import { type GivenOptions, planOf, type RunOptions, runTraining, settle } from '../train/run.ts';
+import { checkResumed, type GivenOptions, planOf, type RunOptions, runTraining, settle } from '../train/run.ts';
 
 /** What the command line says; run.json keeps it as `mamba train` does, with a hash of the base. */
 interface TuneOptions extends Omit<GivenOptions, 'rate'> {
@@ -58,17 +58,24 @@ interface Base {
   readonly hash: string;
 }
 
-/** `mamba tune`: a trained model goes on with another text. The base is read and never written. */
-export async function tuneModel(given: TuneOptions): Promise<void> {
+/**
+ * `mamba tune`: a trained model goes on with another text. The base is read and never written. `said` are the names of the
+ * options that the command line gives.
+ */
+export async function tuneModel(given: TuneOptions, said: readonly string[]): Promise<void> {
   await interruptible(async (signal) => {
     const folder = new RunFolder(given.out);
     const resumed = given.resume ? await folder.readPlan() : null;
     if (resumed && !('method' in resumed.options)) {
       throw new UsageError(`${given.out} holds a run of mamba train: resume it with that`);
     }
+    if (resumed) checkResumed(resumed, given, said);
     const before = resumed?.options as unknown as KeptOptions | undefined;
+    const rate = given.rate ?? RATES[given.method];
+    const settled = resumed ? null : settle('tune', { ...given, rate }, 20);
+    if (settled) await folder.checkFree();
     const base = await openBase(before ? before.model : given.model, signal);
-    const plan = resumed ?? (await begin(folder, given, base));
+    const plan = resumed ?? (await begin(folder, settled!, base));
     const options = plan.options as unknown as KeptOptions;
     if (options.base !== base.hash) {
       throw new MambaError(
@@ -106,12 +113,10 @@ async function openBase(model: string | undefined, signal: AbortSignal): Promise
 /** Makes the folder of a new run: its options, and what of the base goes with any model. */
 async function begin(
   folder: RunFolder,
-  given: TuneOptions,
+  options: RunOptions & TuneOptions,
   { opened, architecture, definition, hash }: Base,
 ): Promise<RunPlan> {
-  const { method, model, rate = RATES[method] } = given;
-  const options = settle('tune', { ...given, rate }, 20);
-  const { targets = method === 'lora' ? defaultTargets(definition) : [] } = options;
+  const { method, model, targets = method === 'lora' ? defaultTargets(definition) : [] } = options;
   if (method === 'lora') loraPairs(definition, { ...options, targets });
   const { tokenizerJson, tokenizerConfig, chatTemplate, generationConfig } = opened;
   if (!tokenizerJson) {

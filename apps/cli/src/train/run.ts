@@ -41,10 +41,11 @@ export interface RunOptions {
   readonly threads: number;
   readonly html?: string;
   readonly json?: boolean;
+  readonly offline?: boolean;
 }
 
 /** What counts of the call even where a run is resumed: where it lies, who computes, what is drawn and printed. */
-export type RunCall = Pick<RunOptions, 'out' | 'resume' | 'threads' | 'html' | 'json'>;
+export type RunCall = Pick<RunOptions, 'out' | 'resume' | 'threads' | 'html' | 'json' | 'offline'>;
 
 /** What a run came to, as `--json` prints it. */
 export interface RunReport extends TrainingResult {
@@ -56,14 +57,17 @@ export interface RunReport extends TrainingResult {
 /** The options of a new run as the command line gives them: `data` may be missing, and `warmup` depends on the steps. */
 export type GivenOptions = Omit<RunOptions, 'data' | 'warmup'> & { readonly data?: string; readonly warmup?: number };
 
-/** The options of a new run, which fit each other. `longest`: the warm-up unless told otherwise, but at most a quarter. */
+/**
+ * The options of a new run, which fit each other. `longest`: the warm-up unless told otherwise, but at most a quarter of the
+ * steps; where they are not known, as many as are timed.
+ */
 export function settle<T extends GivenOptions>(
   command: string,
   given: T,
   longest: number,
 ): T & { readonly data: string; readonly warmup: number } {
   const { data, steps, minutes, schedule: shape, decay } = given;
-  const warmup = given.warmup ?? Math.min(longest, Math.floor((steps ?? Infinity) / 4));
+  const warmup = given.warmup ?? (steps === undefined ? TIMED_STEPS : Math.min(longest, Math.floor(steps / 4)));
   if (data === undefined) throw new UsageError(`${command} needs --data FILE`);
   if ((steps === undefined) === (minutes === undefined)) throw new UsageError('give either --steps N or --minutes N');
   if (minutes !== undefined && warmup < TIMED_STEPS)
@@ -72,9 +76,30 @@ export function settle<T extends GivenOptions>(
   return { ...given, data: resolve(data), warmup };
 }
 
+/**
+ * That what the command line says of a resumed run is what it was begun with: the run is a function of that. `said` are the
+ * names of the options that were given.
+ */
+export function checkResumed({ options }: RunPlan, given: RunCall, said: readonly string[]): void {
+  const call: readonly string[] = ['out', 'resume', 'threads', 'html', 'json', 'offline'] satisfies (keyof RunCall)[];
+  for (const name of said) {
+    if (call.includes(name)) continue;
+    const value = (given as Readonly<Record<string, unknown>>)[name];
+    // A path is kept as it is from the root.
+    const same = [value, typeof value === 'string' ? resolve(value) : value].some(
+      (each) => JSON.stringify(each) === JSON.stringify(options[name]),
+    );
+    if (same) continue;
+    throw new UsageError(
+      `this run was begun with ${name} = ${JSON.stringify(options[name] ?? null)} and goes on with it: leave the option out, or ` +
+        'begin a new run in another folder',
+    );
+  }
+}
+
 /** What run.json keeps of the options: all that the result depends on. */
 export function planOf(options: RunOptions): RunPlan {
-  const { out: _, resume: __, html: ___, json: ____, threads: _____, ...kept } = options;
+  const { out: _, resume: __, html: ___, json: ____, threads: _____, offline: ______, ...kept } = options;
   return { version: 1, options: { ...kept }, steps: options.steps ?? null };
 }
 
@@ -95,8 +120,8 @@ export async function runTraining(
     : tokenize(await readTexts(options.data, options.validation, signal), tokenizer, separator);
   const backend = await createTrainingBackend(options.backend);
   const bar = new ProgressBar('training');
-  const points: ChartPoint[] = given.resume ? await folder.readLog() : [];
-  const first = points.at(-1)?.step ?? 0;
+  const points: ChartPoint[] = [];
+  let first = 0;
   const started = performance.now();
   let drawn = 0;
   // One after another: an older picture must not land on a newer one.
@@ -134,6 +159,10 @@ export async function runTraining(
       },
       {
         signal,
+        onStart: (log) => {
+          points.push(...log);
+          first = log.at(-1)?.step ?? 0;
+        },
         onStep: (line, steps) => {
           points.push(line);
           const { step, nats_per_token, val_loss, tokens } = line;

@@ -1,6 +1,5 @@
-import { createPause } from '@mamba-ts/generate';
 import type { LanguageModel, LoadedLanguageModel, State } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
+import { createPause, MambaError } from '@mamba-ts/tensor';
 import { type ComparedModel, type ComparePoint, type CompareReport, exponent, median, powerLaw } from './report.ts';
 
 /** A loaded model that takes part. */

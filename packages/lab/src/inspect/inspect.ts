@@ -1,6 +1,5 @@
-import { createPause } from '@mamba-ts/generate';
 import type { LoadedLanguageModel, Observed } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
+import { createPause, MambaError } from '@mamba-ts/tensor';
 import { groupAttention } from './attention.ts';
 import { measure } from './measures.ts';
 import { observedLayers, type Recurrence, recurrenceOf, timeInvariant } from './recurrence.ts';

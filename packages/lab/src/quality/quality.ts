@@ -1,6 +1,5 @@
-import { createPause } from '@mamba-ts/generate';
 import type { LanguageModel, State } from '@mamba-ts/layers';
-import { MambaError } from '@mamba-ts/tensor';
+import { createPause, MambaError } from '@mamba-ts/tensor';
 import { Distribution } from './distribution.ts';
 
 /** A model whose quality is asked for. */

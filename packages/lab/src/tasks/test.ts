@@ -1,4 +1,5 @@
 import type { LanguageModel } from '@mamba-ts/layers';
+import { createPause } from '@mamba-ts/tensor';
 import { NO_TARGET } from '@mamba-ts/train';
 import type { TaskHooks } from './run.ts';
 import { exampleOf, type SyntheticTask, TEST_EXAMPLES } from './tasks.ts';
@@ -15,12 +16,14 @@ export async function rightAnswers(
   sequences: number,
   { signal, onTested }: Pick<TaskHooks, 'signal' | 'onTested'> = {},
 ): Promise<number> {
+  const pause = createPause();
   let [right, asked] = [0, 0];
   for (let i = 0; i < sequences; i++) {
     const { ids, targets } = exampleOf(task, length, seed, TEST_EXAMPLES + i);
     const state = model.createState();
     try {
       for (let start = 0; start < ids.length; start += model.maxChunk) {
+        await pause();
         signal?.throwIfAborted();
         onTested?.((i + start / ids.length) / sequences);
         const wanted = targets.subarray(start, start + model.maxChunk);

@@ -72,7 +72,12 @@ function isEmpty(value: unknown): boolean {
  * of its variants), `ADAPTER_TENSOR` (a name, type or shape that does not fit), and what `openSafetensors` throws.
  */
 export async function openAdapter(folder: ModelFolder, signal?: AbortSignal): Promise<Adapter> {
-  const config = await readJsonObject(await folder.open(ADAPTER_CONFIG, signal), 'ADAPTER_CONFIG', CONFIG_BYTES, signal);
+  const config = await readJsonObject(
+    await folder.open(ADAPTER_CONFIG, signal),
+    'ADAPTER_CONFIG',
+    CONFIG_BYTES,
+    signal,
+  );
   const { rank, scale } = sizesOf(config);
   const weights = safetensorsWeights([await openSafetensors(await folder.open(WEIGHTS, signal), signal)]);
   const base = baseOf(weights);

@@ -48,10 +48,11 @@ export async function createTrainingTeam(threads: number, work: TrainingWork): P
       let next = 0;
       await Promise.all(
         members.map(async ({ client }) => {
-          while (next < shares.length) {
+          for (let room = 0; next < shares.length; room++) {
             signal?.throwIfAborted();
             const own = next++;
-            results[own] = await client.call<ShareResult>('run', shares[own] satisfies Share | undefined);
+            const share = shares[own] satisfies Share | undefined;
+            results[own] = await client.call<ShareResult>('run', { share, room });
           }
         }),
       );

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensors, safetensorsWeights } from '@mamba-ts/loaders';
 import { openFile, saveFile, saveSafetensors } from '@mamba-ts/loaders/node';
@@ -46,18 +46,29 @@ export class RunFolder {
     this.path = path;
   }
 
-  /** Makes the folder for a new run. Throws `RUN_EXISTS` where one lies there. */
+  /**
+   * Throws `RUN_EXISTS` where a new run would overwrite something: a run that has done a step, or a model. A run that failed
+   * before its first step is in nobody's way.
+   */
+  async checkFree(): Promise<void> {
+    const held = await readdir(this.path).catch(() => [] as string[]);
+    const begun = held.includes('log.jsonl') || (await this.#checkpoints()).length > 0;
+    const weights = held.find((name) => /\.(?:safetensors|gguf|bin)$/i.test(name));
+    const model = weights ?? (held.includes('run.json') ? undefined : held.find((name) => name === 'config.json'));
+    if (!begun && model === undefined) return;
+    throw new MambaError(
+      'RUN_EXISTS',
+      held.includes('run.json')
+        ? `${this.path} holds a run already: --resume goes on with it, or name another folder`
+        : `${this.path} holds ${model ?? 'the checkpoints of a run'}, and a run would write over it: name another folder`,
+      { folder: this.path },
+    );
+  }
+
+  /** Makes the folder for a new run. Throws what `checkFree` throws. */
   async create(plan: RunPlan, files: Readonly<Record<string, string>>): Promise<void> {
+    await this.checkFree();
     await mkdir(join(this.path, 'checkpoints'), { recursive: true });
-    if ((await readdir(this.path)).includes('run.json')) {
-      throw new MambaError(
-        'RUN_EXISTS',
-        `${this.path} holds a run already: --resume goes on with it, or name another folder`,
-        {
-          folder: this.path,
-        },
-      );
-    }
     for (const [name, text] of Object.entries(files)) await this.#save(name, text);
     await this.savePlan(plan);
   }
@@ -93,23 +104,31 @@ export class RunFolder {
 
   /** Saves where the run stands, then removes all but the newest `keep` checkpoints. */
   async saveCheckpoint(trainer: Trainer, position: RunPosition, keep: number): Promise<void> {
+    // What the checkpoint counts of the log is on the disk before it.
+    await flush(join(this.path, 'log.jsonl'));
     const path = join(this.path, 'checkpoints', `step-${String(position.step).padStart(8, '0')}.safetensors`);
     await saveSafetensors(path, trainer.tensors(), { position: JSON.stringify(position) });
     for (const old of (await this.#checkpoints()).slice(0, -keep)) await rm(join(this.path, 'checkpoints', old));
   }
 
-  /** Puts a trainer where the newest checkpoint stands; null where there is none yet. Throws `RUN_FORMAT`. */
+  /**
+   * Puts a trainer where the newest checkpoint stands; null where there is none yet. The log ends there, too: what came after it
+   * happens again. Throws `RUN_FORMAT`.
+   */
   async restore(trainer: Trainer): Promise<RunPosition | null> {
+    const log = join(this.path, 'log.jsonl');
     const newest = (await this.#checkpoints()).at(-1);
-    if (!newest) return null;
+    if (!newest) {
+      await rm(log, { force: true });
+      return null;
+    }
     const file = await openSafetensors(await openFile(join(this.path, 'checkpoints', newest)));
     const position = JSON.parse(file.metadata.get('position') ?? 'null') as RunPosition | null;
     if (!Number.isSafeInteger(position?.step)) {
       throw new MambaError('RUN_FORMAT', `checkpoints/${newest} does not say where its run stands`);
     }
     await trainer.restore(position!.step, safetensorsWeights([file]));
-    // What came after the checkpoint happens again.
-    await truncate(join(this.path, 'log.jsonl'), position!.logBytes).catch(() => {});
+    await truncate(log, position!.logBytes).catch(() => {});
     return position;
   }
 
@@ -139,6 +158,16 @@ export class RunFolder {
   }
 
   async #checkpoints(): Promise<string[]> {
-    return (await readdir(join(this.path, 'checkpoints'))).filter((name) => CHECKPOINT.test(name)).sort();
+    const held = await readdir(join(this.path, 'checkpoints')).catch(() => [] as string[]);
+    return held.filter((name) => CHECKPOINT.test(name)).sort();
+  }
+}
+
+async function flush(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
   }
 }

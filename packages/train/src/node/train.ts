@@ -5,7 +5,7 @@ import { initialParameters } from '../initial.ts';
 import type { ParameterValues } from '../model.ts';
 import { stepsFor, TIMED_STEPS } from '../schedule.ts';
 import type { Team } from '../share.ts';
-import { Trainer, type TrainingOptions } from '../trainer.ts';
+import { checkValidation, Trainer, type TrainingOptions } from '../trainer.ts';
 import { createTrainable, type Tuning } from '../tuning.ts';
 import type { LogLine, RunFolder, RunPlan, RunPosition } from './run-folder.ts';
 
@@ -45,6 +45,8 @@ export interface TunedModel {
 /** How to follow a run. */
 export interface TrainingHooks {
   readonly signal?: AbortSignal;
+  /** Called once, with the steps that earlier parts of the run have done. */
+  readonly onStart?: (log: readonly LogLine[]) => void;
   /** Called after each step; `steps` is null while it is not fixed. */
   readonly onStep?: (line: LogLine, steps: number | null) => void;
 }
@@ -73,11 +75,14 @@ export interface TrainingResult {
  */
 export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promise<TrainingResult> {
   const { folder, architecture, config, backend, tuned, options, minutes, evalEvery, saveEvery, keep } = run;
-  const { signal, onStep } = hooks;
+  const { signal, onStart, onStep } = hooks;
+  checkValidation(run.validation);
   const definition = architecture.createModel(architecture.parseConfig(config));
   const values = tuned?.base ?? initialParameters(definition.parameters, options.seed);
   const model = await createTrainable(definition, values, backend, tuned?.tuning);
   const save = tuned?.save ?? ((trainer) => folder.saveModel(trainer));
+  // No position is scored that no step has trained, which counts where a model knows positions.
+  const window = Math.min(512, options.length);
   let { steps } = run.plan;
   let team: Team | undefined;
   let trainer: Trainer | undefined;
@@ -90,18 +95,24 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
     const seconds = (): number => earlier + (performance.now() - started) / 1000;
     if (tuned && position.step === 0) {
       // Whoever tunes wants to know from where; and where nothing gets better, the model as it was is the best.
-      const best = await trainer.evaluate(run.validation, undefined, signal);
+      const best = await trainer.evaluate(run.validation, window, signal);
       await save(trainer);
       position = { ...position, best, before: best };
     }
-    const recent = (await folder.readLog()).slice(-50).map(({ nats_per_token }) => nats_per_token);
+    const log = await folder.readLog();
+    onStart?.(log);
+    const recent = log.slice(-50).map(({ nats_per_token }) => nats_per_token);
+    // Of steps alone: what is done once, or now and then, does not say how many fit.
+    let stepSeconds = 0;
     while (steps === null || trainer.step < steps) {
       signal?.throwIfAborted();
+      const begun = performance.now();
       const report = await trainer.advance(signal);
+      stepSeconds += (performance.now() - begun) / 1000;
       recent.push(report.nats_per_token);
       if (recent.length > 50) recent.shift();
       if (steps === null && trainer.step === TIMED_STEPS) {
-        steps = stepsFor(minutes!, seconds() / TIMED_STEPS, options.warmup);
+        steps = stepsFor(minutes!, stepSeconds / TIMED_STEPS, options.warmup + (options.decay ?? 0));
         trainer.planFor(steps);
         await folder.savePlan({ ...run.plan, steps });
       }
@@ -109,7 +120,7 @@ export async function train(run: TrainingRun, hooks: TrainingHooks = {}): Promis
       let line: LogLine = report;
       let { best } = position;
       if (last || trainer.step % evalEvery === 0) {
-        line = { ...report, val_loss: await trainer.evaluate(run.validation, undefined, signal) };
+        line = { ...report, val_loss: await trainer.evaluate(run.validation, window, signal) };
         if (best === null || line.val_loss! < best) {
           best = line.val_loss!;
           await save(trainer);

@@ -1,4 +1,4 @@
-import { createPause } from '@mamba-ts/generate';
+import { createPause } from '@mamba-ts/tensor';
 import { findArchitecture } from '@mamba-ts/layers';
 import { jsonText, writeSafetensors } from '@mamba-ts/loaders';
 import { Tokenizer, trainTokenizer } from '@mamba-ts/tokenizer';
