@@ -94,13 +94,15 @@ describe('llama.cpp runs it', () => {
     async (dtype, context) => {
       const signal = new AbortController().signal;
       const program = new URL('../dist/llama-cpp-child.js', import.meta.url);
-      const peer = await llamaCpp.load(written(dtype), 1, signal, program).catch((error) => {
-        if (!isMambaError(error, 'PEER_INSTALL')) throw error;
-        console.warn(
-          `SKIPPED: llama.cpp cannot be installed, so nothing says that it runs our files. ${error.message}`,
-        );
-        return null;
-      });
+      const peer = await llamaCpp
+        .load(written(dtype), 1, { promptTokens: 512, genTokens: 512 }, signal, program)
+        .catch((error) => {
+          if (!isMambaError(error, 'PEER_INSTALL')) throw error;
+          console.warn(
+            `SKIPPED: llama.cpp cannot be installed, so nothing says that it runs our files. ${error.message}`,
+          );
+          return null;
+        });
       if (!peer) return context.skip();
       try {
         let decided = 0;

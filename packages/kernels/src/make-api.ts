@@ -16,7 +16,10 @@ export interface KernelsApi {
    * when called.
    */
   createWasmTrainingBackend(options?: WasmOptions): Promise<TrainingBackend>;
-  /** What one thread of this machine can do with a build. Takes 512 MiB and about two seconds. */
+  /**
+   * What one thread of this machine can do with a build, as one of `threads` that measure at once. They take 512 MiB together, or
+   * 64 MiB each, and about two seconds.
+   */
   measureLimits(options?: WasmOptions): Promise<Limits>;
   /** The selective scan on plain Float32Arrays; see {@link SelectiveScanInput}. Set up once, kept for later calls. */
   selectiveScan(input: SelectiveScanInput): Promise<SelectiveScanOutput>;
@@ -32,7 +35,11 @@ export function makeApi(host: Host): KernelsApi {
       const { createTrainingBackend } = await import('./training/backend.ts');
       return createTrainingBackend(opened);
     },
-    measureLimits: async (options = {}) => measureLimits((await open({ ...options, threads: 1 }, host)).kernels),
+    measureLimits: async (options = {}) =>
+      measureLimits(
+        (await open({ ...options, threads: 1 }, host)).kernels,
+        options.threads === 'auto' ? 1 : options.threads,
+      ),
     async selectiveScan(input) {
       shared ??= create({});
       return selectiveScan(await shared, input);

@@ -44,9 +44,14 @@ export class WasmMemory {
 
   /** The kernels; throws `DISPOSED` after the end, `WORKER_LOST` where a worker is gone. */
   kernels(call: string): Kernels {
-    if (!this.#kernels) throw disposedError(this.name, call);
+    this.checkAlive(call);
     this.#pool?.check();
-    return this.#kernels;
+    return this.#kernels!;
+  }
+
+  /** Throws `DISPOSED` after the end. All that giving memory back needs, which must succeed where a worker is gone. */
+  checkAlive(call: string): void {
+    if (!this.#kernels) throw disposedError(this.name, call);
   }
 
   /** All of the memory as f32, until it grows. */

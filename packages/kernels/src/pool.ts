@@ -25,6 +25,8 @@ const HEAD_BYTES = 4096;
 const LOST_AFTER = 20_000;
 /** Milliseconds of one wait, after which it is looked whether a worker has ended. */
 const WAIT = 20;
+/** Milliseconds between two looks that count at most. */
+const LONGEST_LOOK = 1000;
 
 /** Whether this thread may wait: the page's own thread of a browser may not. */
 function mayWait(): boolean {
@@ -51,7 +53,9 @@ export class WorkerPool {
   readonly #mayWait = mayWait();
   #lost: MambaError | null = null;
   #over = false;
-  #since = 0;
+  /** Milliseconds that the caller has waited for one piece, and when it last looked. */
+  #waited = 0;
+  #looked = 0;
 
   /** `threads` counts the caller; `grain` as in the options. Throws `OUT_OF_MEMORY`. */
   constructor(
@@ -65,7 +69,10 @@ export class WorkerPool {
     this.#kernels = kernels;
     const { memory } = kernels;
     const blocks = Array.from({ length: threads - 1 }, () => kernels.allocate(HEAD_BYTES + STACK_BYTES) >>> 0);
-    if (blocks.includes(0)) throw new MambaError('OUT_OF_MEMORY', `stacks for ${threads} threads do not fit`);
+    if (blocks.includes(0))
+      throw new MambaError('OUT_OF_MEMORY', `stacks for ${threads} threads do not fit: pass fewer threads`, {
+        threads,
+      });
     this.#words = new Int32Array(memory.buffer);
     this.#done = kernels.pool_done() / 4;
     for (const [i, block] of blocks.entries()) {
@@ -79,7 +86,17 @@ export class WorkerPool {
         tls: block + 64,
         stack: block + HEAD_BYTES + STACK_BYTES,
       };
-      this.#workers.push(startWorker(start, (reason) => this.#lose(reason)));
+      try {
+        this.#workers.push(startWorker(start, (reason) => this.#lose(reason)));
+      } catch (cause) {
+        this.dispose();
+        throw new MambaError(
+          'INVALID_OPTION',
+          `${threads} threads cannot be started, only ${i + 1} (${(cause as Error).message}): pass fewer threads`,
+          { threads },
+          { cause },
+        );
+      }
     }
     kernels.pool_start(threads, grain);
   }
@@ -93,8 +110,11 @@ export class WorkerPool {
   stalled(done: number, round: number): void {
     if (this.#ended.some((at) => Atomics.load(this.#words, at) !== 0)) this.#lose('it failed');
     const now = performance.now();
-    if (round === 0) this.#since = now;
-    if (now - this.#since > LOST_AFTER) this.#lose(`no answer for ${LOST_AFTER / 1000} s`);
+    if (round === 0) [this.#waited, this.#looked] = [0, now];
+    // A process that was stopped has not waited meanwhile.
+    this.#waited += Math.min(now - this.#looked, LONGEST_LOOK);
+    this.#looked = now;
+    if (this.#waited > LOST_AFTER) this.#lose(`no answer for ${LOST_AFTER / 1000} s`);
     this.check();
     if (this.#mayWait) Atomics.wait(this.#words, this.#done, done, WAIT);
   }

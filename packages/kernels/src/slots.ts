@@ -113,7 +113,8 @@ export class WasmSlots {
   }
 
   free(slot: Slot): void {
-    const own = this.get('freeSlot', slot);
+    this.#memory.checkAlive('freeSlot');
+    const own = this.#checkOwn('freeSlot', slot);
     this.bytes -= own.bytes;
     this.#memory.release(own.address, 4 * own.length);
     for (const page of own.pages) this.#memory.release(page, 4 * own.layout.length);
@@ -122,6 +123,10 @@ export class WasmSlots {
 
   get(call: string, slot: Slot): WasmSlot {
     this.#memory.kernels(call);
+    return this.#checkOwn(call, slot);
+  }
+
+  #checkOwn(call: string, slot: Slot): WasmSlot {
     if (!(slot instanceof WasmSlot) || slot.owner !== this.#memory)
       throw foreignError(this.#memory.name, `${call}: the slot`);
     return slot;

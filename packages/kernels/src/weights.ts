@@ -76,6 +76,10 @@ export class WasmWeight implements Weight {
 /** The weight, which must be this memory's and alive. */
 export function ownWeight(memory: WasmMemory, call: string, weight: Weight): WasmWeight {
   memory.kernels(call);
+  return checkOwn(memory, call, weight);
+}
+
+function checkOwn(memory: WasmMemory, call: string, weight: Weight): WasmWeight {
   if (!(weight instanceof WasmWeight) || weight.owner !== memory)
     throw foreignError(memory.name, `${call}: ${weight.name}`);
   return weight;
@@ -87,7 +91,8 @@ export function addressOf(memory: WasmMemory, op: string, w: Weight | null): num
 }
 
 export function freeWeight(memory: WasmMemory, weight: Weight): void {
-  const own = ownWeight(memory, 'freeWeight', weight);
+  memory.checkAlive('freeWeight');
+  const own = checkOwn(memory, 'freeWeight', weight);
   memory.releaseWeight(own.address, own.bytes);
   if (own.transposed) memory.releaseWeight(own.transposed, own.bytes);
   own.owner = null;

@@ -53,9 +53,14 @@ test('a worker that is killed makes every later call WORKER_LOST, and disposal s
     return worker;
   });
   product(backend);
+  const weight = uploadWeight(backend, matrix('w', [2, 2]), new Float32Array(4), 'f16');
+  const slot = backend.createSlot(4, []);
   workers[1]!.terminate();
   expect(await codeOf(() => product(backend))).toBe('WORKER_LOST');
   expect(() => backend.memory()).toThrow(/ended before the backend did/);
+  // What a model gives back before its backend ends.
+  backend.freeSlot(slot);
+  backend.freeWeight(weight);
   backend.dispose();
   expect(() => backend.memory()).toThrow(expect.objectContaining({ code: 'DISPOSED' }));
 });
@@ -65,6 +70,24 @@ test('a worker that fails within a piece of work makes that call WORKER_LOST: it
   const backend = await openWith((start: PoolStart) => startNodeWorker({ ...start, stack: 2048 }, () => {}));
   expect(await codeOf(() => product(backend))).toBe('WORKER_LOST');
   backend.dispose();
+});
+
+test('threads of which one cannot be started: a typed error, and none is left', async () => {
+  const ended: string[] = [];
+  let started = 0;
+  const opened = openWith((start, onEnd) => {
+    if (started++ === 1) throw new Error('no more threads');
+    return startNodeWorker(start, (reason) => {
+      ended.push(reason);
+      onEnd(reason);
+    });
+  });
+  await expect(opened).rejects.toMatchObject({
+    code: 'INVALID_OPTION',
+    message: expect.stringContaining('fewer threads'),
+  });
+  for (let i = 0; i < 1000 && ended.length < 1; i++) await turn();
+  expect(ended).toHaveLength(1);
 });
 
 test('disposal ends the workers', async () => {

@@ -5,7 +5,7 @@ import type { KeptSource } from './kept-model.ts';
 import { loadLocalModel } from './local-model.ts';
 import { loadRemoteModel } from './remote-model.ts';
 import type { LoadOptions, MambaModel } from './types.ts';
-import { clientOf } from './worker-client.ts';
+import { clientOf, LOCKED } from './worker-client.ts';
 
 export { isHubId, ModelStore, type StoredFileInfo, type StoredModel, storedId } from '@mamba-ts/loaders';
 export * from './exports.ts';
@@ -32,21 +32,22 @@ export async function fromPretrained(source: ModelSource, options: LoadOptions =
   // Its name is that of a lock which the worker holds as long as it lives.
   const name = `mamba-ts ${Date.now()} ${Math.random()}`;
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name });
-  let lost = (_: Error): void => {};
   const client = clientOf(
     {
       post: (message) => worker.postMessage(message),
       listen: (onMessage) => worker.addEventListener('message', ({ data }) => onMessage(data)),
     },
     (fail) => {
-      lost = fail;
-      worker.addEventListener('error', ({ message }) => fail(new Error(message)));
+      // Without a message: the script itself.
+      worker.addEventListener('error', ({ message }) => fail(new Error(message ?? 'its script cannot be loaded')));
+      // A worker that is killed tells nobody, but its lock comes free. After `dispose` nobody is left to be told.
+      worker.addEventListener('message', ({ data }) => {
+        if (data !== LOCKED) return;
+        navigator.locks.request(name, () => fail(new Error('it was killed'))).catch(() => {});
+      });
     },
   );
-  const model = await loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options, adapter);
-  // A worker that is killed tells nobody; its lock comes free. After `dispose` nobody is left to be told.
-  navigator.locks?.request(name, () => lost(new Error('it was killed'))).catch(() => {});
-  return model;
+  return loadRemoteModel({ client, terminate: async () => worker.terminate() }, wire, options, adapter);
 }
 
 const addressOf = (given: string | URL): string => new URL(given, location.href).href;

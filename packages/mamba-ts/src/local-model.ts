@@ -153,8 +153,11 @@ export class LocalModel implements MambaModel {
   }
 
   async dispose(): Promise<void> {
-    this.languageModel.dispose();
-    this.#backend.dispose();
+    try {
+      this.languageModel.dispose();
+    } finally {
+      this.#backend.dispose();
+    }
   }
 }
 

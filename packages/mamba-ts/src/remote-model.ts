@@ -113,9 +113,10 @@ class RemoteModel implements MambaModel {
     } catch (error) {
       // A worker that has died holds nothing any more.
       if (!isMambaError(error, 'WORKER_DIED')) throw error;
+    } finally {
+      client.end(new MambaError('DISPOSED', 'this model was disposed'));
+      await this.#worker.terminate();
     }
-    client.end(new MambaError('DISPOSED', 'this model was disposed'));
-    await this.#worker.terminate();
   }
 }
 

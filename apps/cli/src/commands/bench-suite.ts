@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import type { GgufDType } from '@mamba-ts/loaders';
+import { type GgufDType, isGguf } from '@mamba-ts/loaders';
 import { saveFile } from '@mamba-ts/loaders/node';
 import { interruptible, UsageError } from '../failure.ts';
 import { printJson } from '../model.ts';
@@ -37,6 +38,10 @@ export async function benchSuite(options: SuiteOptions): Promise<void> {
     if (!DTYPES.some((known) => known === dtype))
       throw new UsageError(`--dtypes knows ${DTYPES.join(', ')}, not "${dtype}"`);
   }
+  if (model !== undefined && !(isGguf(model) && existsSync(model)))
+    throw new UsageError(
+      `--suite --model takes a GGUF file of this machine, for the peers read no other: not ${model}`,
+    );
   await interruptible(async (signal) => {
     const folder = await mkdtemp(join(tmpdir(), 'mamba-suite-'));
     const made = new Map<string, Promise<string>>();

@@ -63,8 +63,11 @@ export async function bench(options: BenchOptions): Promise<void> {
     const { decodeBytes, flopsPerToken, flopsHead, parameters, stateBytes } = loaded.summary();
     const report = {
       model: options.random ?? (await modelSource(options.model)),
+      ...(options.random === undefined ? {} : { dtype: options.dtype }),
       backend: name,
       threads,
+      prompt_tokens: options.promptTokens,
+      gen_tokens: options.genTokens,
       parameters,
       state_bytes: stateBytes,
       load_ms: summarize(loadMs),

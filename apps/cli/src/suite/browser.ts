@@ -37,12 +37,13 @@ export interface OpenPage {
 }
 
 /**
- * Opens an empty, cross-origin isolated page. `folders` are served by name, and the file `model` as `/model`. Throws
- * `PEER_INSTALL` without Chromium or where playwright-core cannot be had.
+ * Opens an empty, cross-origin isolated page and prepares it; where that fails, all is closed. `folders` are served by name,
+ * and the file `model` as `/model`. Throws `PEER_INSTALL` without Chromium or where playwright-core cannot be had.
  */
 export async function openPage(
   folders: Readonly<Record<string, string>>,
   model: string,
+  prepare: (page: Page) => Promise<void>,
   signal: AbortSignal,
 ): Promise<OpenPage> {
   const executablePath = await findChromium();
@@ -50,22 +51,26 @@ export async function openPage(
   const entry = createRequire(join(place, 'package.json')).resolve('playwright-core');
   const { chromium } = (await import(pathToFileURL(entry).href)).default;
   const server = await serve(folders, model);
-  const browser: Browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  let browser: Browser | undefined;
   const close = async (): Promise<void> => {
-    await browser.close();
+    signal.removeEventListener('abort', close);
+    await browser?.close();
     server.closeAllConnections();
     server.close();
   };
   signal.addEventListener('abort', close, { once: true });
-  const page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-  return {
-    page,
-    close: async () => {
-      signal.removeEventListener('abort', close);
-      await close();
-    },
-  };
+  try {
+    // Signals are this program's: it has files of its own to remove.
+    const signals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
+    browser = (await chromium.launch({ executablePath, args: ['--no-sandbox'], ...signals })) as Browser;
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    await prepare(page);
+    return { page, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function findChromium(): Promise<string> {
@@ -102,7 +107,10 @@ async function serve(folders: Readonly<Record<string, string>>, model: string): 
     }
     const type = TYPES[extname(file)] ?? 'application/octet-stream';
     response.writeHead(200, { ...HEADERS, 'content-type': type, 'content-length': size });
-    createReadStream(file).pipe(response);
+    // A file that cannot be read ends the answer early, which the page says.
+    createReadStream(file)
+      .on('error', () => response.destroy())
+      .pipe(response);
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return server;
@@ -110,7 +118,8 @@ async function serve(folders: Readonly<Record<string, string>>, model: string): 
 
 async function sizeOf(file: string): Promise<number | null> {
   try {
-    return (await stat(file)).size;
+    const found = await stat(file);
+    return found.isFile() ? found.size : null;
   } catch {
     return null;
   }

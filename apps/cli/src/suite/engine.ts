@@ -25,7 +25,12 @@ export interface Engine {
   readonly name: string;
   /** What it is and which version, for the report; known once a file was loaded. */
   readonly version: string;
-  load(file: string, threads: number, signal: AbortSignal): Promise<Loaded>;
+  /** `work` is the most that will be asked of it. */
+  load(file: string, threads: number, work: Work, signal: AbortSignal): Promise<Loaded>;
   /** Ends what outlives single files. */
   close(): Promise<void>;
 }
+
+/** Tokens that an engine must have room for, if it reserves it: one that runs out of it reads its text again. */
+export const contextFor = ({ promptTokens, genTokens }: Work): number =>
+  Math.max(4096, 256 * Math.ceil((promptTokens + genTokens + 1) / 256));

@@ -43,7 +43,7 @@ function rowHtml(row: SuiteRow): string {
 <div class="bars">
 <span class="kind">Writing (${(100 * row.ratio_decode).toFixed(0)} % of the ${row.limits.read_gb_s.toFixed(1)} GB/s that this machine reads)</span>
 ${bars('decode_tok_s')}
-<span class="kind">Reading (${(100 * row.ratio_prefill).toFixed(0)} % of the ${row.limits.f32_gflop_s.toFixed(0)} GFLOP/s that it multiplies and adds)</span>
+<span class="kind">Reading (${(100 * row.ratio_prefill).toFixed(0)} % of the ${row.limits.f32_gflop_s.toFixed(0)} GFLOP/s that it multiplies and adds in f32)</span>
 ${bars('prefill_tok_s')}
 </div>`;
 }

@@ -2,4 +2,4 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { measureLimits } from '@mamba-ts/kernels';
 
-parentPort!.postMessage(await measureLimits({ build: workerData }));
+parentPort!.postMessage(await measureLimits(workerData));

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { type Limits, measureLimits, type WasmBuild } from '@mamba-ts/kernels';
+import { type Limits, measureLimits, type WasmBuild, type WasmOptions } from '@mamba-ts/kernels';
 
 /** What so many threads of this machine can do together in WebAssembly, each on its own memory. */
 export async function limitsOf(
@@ -9,7 +9,7 @@ export async function limitsOf(
 ): Promise<Limits> {
   signal.throwIfAborted();
   if (threads === 1) return measureLimits({ build });
-  const all = await Promise.all(Array.from({ length: threads }, () => inThread(signal, build)));
+  const all = await Promise.all(Array.from({ length: threads }, () => inThread(signal, { build, threads })));
   const sum = (pick: (limits: Limits) => number): number => all.reduce((total, limits) => total + pick(limits), 0);
   return {
     readGbS: sum(({ readGbS }) => readGbS),
@@ -18,9 +18,10 @@ export async function limitsOf(
   };
 }
 
-function inThread(signal: AbortSignal, build: WasmBuild | 'auto'): Promise<Limits> {
+/** `options`: of `measureLimits`; its threads are those that measure at once. */
+function inThread(signal: AbortSignal, options: WasmOptions): Promise<Limits> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./limits-worker.js', import.meta.url), { workerData: build });
+    const worker = new Worker(new URL('./limits-worker.js', import.meta.url), { workerData: options });
     const stop = (): void => {
       worker.terminate();
       reject(signal.reason);

@@ -16,13 +16,13 @@ const GREEDY = { generateNext: { token: true, options: { temperature: 0 } } };
 let sequence: Sequence;
 let vocabSize: number;
 
-async function load(file: string, threads: number, peers: string): Promise<void> {
+async function load(file: string, threads: number, contextSize: number, peers: string): Promise<void> {
   const entry = createRequire(join(peers, 'package.json')).resolve('node-llama-cpp');
   const { getLlama } = await import(pathToFileURL(entry).href);
   // The binary that npm brought along: nothing is compiled, no GPU is looked for.
   const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', maxThreads: threads });
   const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
-  const context = await model.createContext({ contextSize: 4096, batchSize: 512, threads, sequences: 1 });
+  const context = await model.createContext({ contextSize, batchSize: 512, threads, sequences: 1 });
   sequence = context.getSequence();
   vocabSize = [...model.iterateAllTokens()].length;
 }
@@ -35,7 +35,7 @@ async function step(id: number): Promise<number> {
 
 async function answer(request: Request): Promise<Reply> {
   if (request.do === 'load') {
-    await load(request.file, request.threads, request.peers);
+    await load(request.file, request.threads, request.context, request.peers);
     return { ok: true };
   }
   await sequence.clearHistory();

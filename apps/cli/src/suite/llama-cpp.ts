@@ -1,14 +1,20 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { MambaError } from '@mamba-ts/tensor';
-import type { Engine, Loaded, Speed, Work } from './engine.ts';
+import { contextFor, type Engine, type Loaded, type Speed, type Work } from './engine.ts';
 import { installed } from './install.ts';
 
 const VERSION = '3.22.0';
 
 /** What the child is told, one at a time; it answers each with a {@link Reply}. */
 export type Request =
-  | { readonly do: 'load'; readonly file: string; readonly threads: number; readonly peers: string }
+  | {
+      readonly do: 'load';
+      readonly file: string;
+      readonly threads: number;
+      readonly context: number;
+      readonly peers: string;
+    }
   | ({ readonly do: 'measure' } & Work)
   | { readonly do: 'greedy'; readonly ids: readonly number[]; readonly count: number };
 
@@ -33,6 +39,7 @@ export const llamaCpp = {
   async load(
     file: string,
     threads: number,
+    work: Work,
     signal: AbortSignal,
     program: URL = new URL('./llama-cpp-child.js', import.meta.url),
   ): Promise<NativeModel> {
@@ -57,7 +64,12 @@ export const llamaCpp = {
         settled.abort();
       }
     };
-    await ask({ do: 'load', file, threads, peers }, signal);
+    try {
+      await ask({ do: 'load', file, threads, context: contextFor(work), peers }, signal);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw error;
+    }
     return {
       measure: async (work, until) => ((await ask({ do: 'measure', ...work }, until)) as { speed: Speed }).speed,
       greedy: async (ids, count, until) =>

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openPage } from './browser.ts';
+import { openPage, type Page } from './browser.ts';
 import type { Engine, Loaded, Speed, Work } from './engine.ts';
 import { type CostedModel, loadForSpeed } from './speed.ts';
 
@@ -13,7 +13,7 @@ const home = (): string => dirname(dirname(fileURLToPath(import.meta.url)));
 export const oursInNode: Engine = {
   name: 'node',
   version: `Node ${process.versions.node}`,
-  async load(file, threads, signal): Promise<CostedModel> {
+  async load(file, threads, _, signal): Promise<CostedModel> {
     const { openNodeSource } = await import('mamba-ts/node');
     return loadForSpeed(await openNodeSource(file, { signal }), threads, signal);
   },
@@ -29,26 +29,27 @@ interface OurPage {
 export const oursInChromium: Engine = {
   name: 'chromium',
   version: 'Chromium',
-  async load(file, threads, signal): Promise<Loaded> {
+  async load(file, threads, _, signal): Promise<Loaded> {
     const folders = { page: join(home(), 'page'), wasm: join(home(), 'wasm') };
-    const { page, close } = await openPage(folders, file, signal);
-    await page.evaluate(async (count) => {
-      const worker = new Worker('/page/page.js', { type: 'module' });
-      // From the start: a worker that cannot be loaded says so once, perhaps before anything is asked.
-      const failed = new Promise<never>((_, reject) => {
-        worker.onerror = ({ message }) => reject(new Error(message ?? 'page.js was not found: build the CLI first'));
-      });
-      failed.catch(() => {});
-      (globalThis as unknown as OurPage).ask = (request) => {
-        const answered = new Promise((resolve, reject) => {
-          worker.onmessage = ({ data }) => ('error' in data ? reject(new Error(data.error)) : resolve(data.result));
+    const prepare = (page: Page): Promise<void> =>
+      page.evaluate(async (count) => {
+        const worker = new Worker('/page/page.js', { type: 'module' });
+        // From the start: a worker that cannot be loaded says so once, perhaps before anything is asked.
+        const failed = new Promise<never>((_, reject) => {
+          worker.onerror = ({ message }) => reject(new Error(message ?? 'page.js was not found: build the CLI first'));
         });
-        worker.postMessage(request);
-        return Promise.race([answered, failed]);
-      };
-      const model = await (await fetch('/model')).blob();
-      await (globalThis as unknown as OurPage).ask({ model: new File([model], 'model.gguf'), threads: count });
-    }, threads);
+        failed.catch(() => {});
+        (globalThis as unknown as OurPage).ask = (request) => {
+          const answered = new Promise((resolve, reject) => {
+            worker.onmessage = ({ data }) => ('error' in data ? reject(new Error(data.error)) : resolve(data.result));
+          });
+          worker.postMessage(request);
+          return Promise.race([answered, failed]);
+        };
+        const model = await (await fetch('/model')).blob();
+        await (globalThis as unknown as OurPage).ask({ model: new File([model], 'model.gguf'), threads: count });
+      }, threads);
+    const { page, close } = await openPage(folders, file, prepare, signal);
     return {
       measure: (work) =>
         page.evaluate((asked: Work) => (globalThis as unknown as OurPage).ask(asked) as Promise<Speed>, work),

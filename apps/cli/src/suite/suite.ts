@@ -53,7 +53,7 @@ export async function suite(options: SuiteOptions): Promise<SuiteReport> {
     try {
       for (const engine of engines) {
         tell(engine);
-        const model = await engine.load(file, one.threads, signal);
+        const model = await engine.load(file, one.threads, { promptTokens, genTokens }, signal);
         loaded.push(model);
         // Once unmeasured: compilers optimise, caches fill.
         await model.measure({ promptTokens: Math.min(64, promptTokens), genTokens: Math.min(16, genTokens) }, signal);
@@ -70,6 +70,10 @@ export async function suite(options: SuiteOptions): Promise<SuiteReport> {
       const fileBytes = (await stat(file)).size;
       rows.push(rowOf(one, fileBytes, engines, speeds, limits, costs, promptTokens));
       onRow(rows.at(-1)!);
+    } catch (error) {
+      // What was closed under somebody's hands says so; the reason is that it was to be closed.
+      signal.throwIfAborted();
+      throw error;
     } finally {
       for (const model of loaded) await model.close();
     }

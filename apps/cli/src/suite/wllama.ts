@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { openPage } from './browser.ts';
-import type { Engine, Loaded } from './engine.ts';
+import { openPage, type Page } from './browser.ts';
+import { contextFor, type Engine, type Loaded } from './engine.ts';
 import { installed } from './install.ts';
 
 const VERSION = '3.8.1';
@@ -29,21 +29,22 @@ export const wllama: Engine = {
   name: 'wllama',
   version: `@wllama/wllama ${VERSION}`,
 
-  async load(file, threads, signal): Promise<Loaded> {
+  async load(file, threads, work, signal): Promise<Loaded> {
     const place = await installed({ '@wllama/wllama': VERSION }, signal);
     const folder = join(place, 'node_modules/@wllama/wllama/esm');
-    const { page, close } = await openPage({ wllama: folder }, file, signal);
-    await page.evaluate(
-      async ({ address, count }) => {
-        // Of the page, not of this bundle.
-        const { Wllama } = await import(`${address}/index.js`);
-        const wllama = new Wllama({ default: `${address}/wasm/wllama.wasm` }, { suppressNativeLog: true });
-        const model = await (await fetch('/model')).blob();
-        await wllama.loadModel([model], { n_threads: count, n_ctx: 4096, n_batch: 512, n_gpu_layers: 0 });
-        (globalThis as unknown as WllamaPage).wllama = wllama;
-      },
-      { address: '/wllama', count: threads },
-    );
+    const prepare = (page: Page): Promise<void> =>
+      page.evaluate(
+        async ({ address, count, context }) => {
+          // Of the page, not of this bundle.
+          const { Wllama } = await import(`${address}/index.js`);
+          const wllama = new Wllama({ default: `${address}/wasm/wllama.wasm` }, { suppressNativeLog: true });
+          const model = await (await fetch('/model')).blob();
+          await wllama.loadModel([model], { n_threads: count, n_ctx: context, n_batch: 512, n_gpu_layers: 0 });
+          (globalThis as unknown as WllamaPage).wllama = wllama;
+        },
+        { address: '/wllama', count: threads, context: contextFor(work) },
+      );
+    const { page, close } = await openPage({ wllama: folder }, file, prepare, signal);
     return {
       async measure({ promptTokens, genTokens }) {
         const { prompt_n, prompt_ms, predicted_n, predicted_ms } = await page.evaluate(

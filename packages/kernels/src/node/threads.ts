@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { StartWorker } from '../pool.ts';
@@ -32,14 +32,22 @@ export const startNodeWorker: StartWorker = (start, onEnd) => {
 export function nodeCores(): number {
   const available = availableParallelism();
   const cores = new Set<string>();
-  for (let cpu = 0; cpu < 4096; cpu++) {
+  for (const cpu of processors()) {
     try {
-      cores.add(readFileSync(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`, 'utf8'));
+      cores.add(readFileSync(`/sys/devices/system/cpu/${cpu}/topology/thread_siblings_list`, 'utf8'));
     } catch {
-      break; // the last one, or no Linux
+      // One that is switched off.
     }
   }
   if (cores.size > 0) return Math.min(available, cores.size);
   // Elsewhere x86 mostly has two threads per core, others have one.
   return process.arch === 'x64' && available > 2 ? available >> 1 : available;
+}
+
+function processors(): string[] {
+  try {
+    return readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu\d+$/.test(name));
+  } catch {
+    return []; // no Linux
+  }
 }
