@@ -6,6 +6,8 @@ import { WasmSlots } from './slots.ts';
 /** Scratch comes in blocks of at least so many bytes. */
 const MIN_BLOCK = 1 << 20;
 const ALIGN = 16;
+/** A single block stays below 2 GiB, which is also as far as Rust's allocator goes. */
+const BLOCK_LIMIT = 2 ** 31 - 64;
 
 interface Block {
   readonly address: number;
@@ -67,8 +69,7 @@ export class WasmMemory {
 
   /** A block of the allocator. Throws `OUT_OF_MEMORY`. */
   allocate(bytes: number, what: string): number {
-    // A single block stays below 2 GiB, which is also as far as Rust's allocator goes.
-    const address = bytes < 2 ** 31 - 64 ? this.kernels(what).allocate(bytes) >>> 0 : 0;
+    const address = bytes < BLOCK_LIMIT ? this.kernels(what).allocate(bytes) >>> 0 : 0;
     if (address === 0) {
       const { total } = this.use();
       throw new MambaError(
@@ -139,7 +140,8 @@ export class WasmMemory {
       const bytes = this.#blocks.reduce((sum, block) => sum + block.bytes, 0);
       for (const block of this.#blocks) this.release(block.address, block.bytes);
       this.#blocks = [];
-      this.#blocks.push({ address: this.allocate(bytes, 'scratch'), bytes });
+      // More than one block can be is had in several again.
+      if (bytes < BLOCK_LIMIT) this.#blocks.push({ address: this.allocate(bytes, 'scratch'), bytes });
     }
   }
 
