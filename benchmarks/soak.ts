@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { fromPretrained, type MambaModel } from 'mamba-ts';
-import { type Growth, growthOf } from './flat.ts';
+import { floorOf, type Growth, growthOf } from './flat.ts';
 
 /**
  * V8 lets the space of young objects grow to tens of MB and touches it bit by bit, which looks like a leak of resident
@@ -43,16 +43,16 @@ const { values } = parseArgs({
 });
 
 /**
- * Growth over a whole soak that still counts as flat. Pages, handles and threads must not grow at all (half of one: what a
- * fit makes of rounding); heaps breathe, and the allocator gives back to the system when it likes.
+ * Growth over a whole soak that still counts as flat, and how it is told. Pages, handles and threads must not grow at all;
+ * heaps breathe, and the allocator gives back to the system when it likes.
  */
 const LIMITS = {
   heapBytes: 2 << 20,
   rssBytes: 32 << 20,
-  wasmPages: 0.5,
-  backendBytes: 0.5,
-  handles: 0.5,
-  threads: 0.5,
+  wasmPages: 0,
+  backendBytes: 0,
+  handles: 0,
+  threads: 0,
 } as const;
 type Quantity = keyof typeof LIMITS;
 
@@ -166,7 +166,7 @@ async function soak(
   const growth = Object.fromEntries(
     Object.entries(LIMITS).map(([quantity, limit]) => [
       quantity,
-      growthOf(
+      (limit === 0 ? floorOf : growthOf)(
         samples.map((each) => each[quantity as Quantity]),
         limit,
       ),

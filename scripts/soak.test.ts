@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { growthOf } from '../benchmarks/flat.ts';
+import { floorOf, growthOf } from '../benchmarks/flat.ts';
 
 const script = fileURLToPath(new URL('../benchmarks/soak.ts', import.meta.url));
 
@@ -20,8 +20,14 @@ describe('what counts as flat', () => {
     expect(growthOf(leaking, 20).growth).toBeCloseTo(3 * 69, -2);
   });
 
+  test('a floor is flat however often the last model is still there, and rises with a leak', () => {
+    const values = Array.from({ length: 60 }, (_, i) => ((i * i) % 5 < (i > 30 ? 3 : 1) ? 166 : 83));
+    expect(floorOf(values, 0)).toMatchObject({ flat: true, growth: 0 });
+    expect(floorOf(values.map((value, i) => value + Math.floor(i / 10)), 0)).toMatchObject({ flat: false });
+  });
+
   test('too few samples are refused', () => {
-    expect(() => growthOf([1, 2, 3], 1)).toThrow(RangeError);
+    for (const measure of [growthOf, floorOf]) expect(() => measure([1, 2, 3], 1)).toThrow(RangeError);
   });
 });
 
