@@ -22,7 +22,7 @@ const tokenizer = fileURLToPath(new URL('tokenizer.json', modelUrl));
 /** A run by the recipe itself, but for one short step on another text. */
 function shortRun(name: string): { params: number; run: string } {
   const run = join(scratch, name);
-  const short = ['--steps', '1', '--schedule', 'cosine', '--warmup', '0', '--batch', '1', '--length', '8'];
+  const short = ['--steps', '1', '--schedule', 'cosine', '--warmup', '0', '--batch', '1', '--length', '32'];
   const { train } = recipeOf(name);
   const { params } = mamba('train', ...train, ...short, '--data', data, '--tokenizer', tokenizer, '--out', run);
   return { params, run };
@@ -64,7 +64,7 @@ test('a run that has ended fills a package: weights in f16, log, chart, what cam
   expect(await read('loss.svg')).toMatch(/^<svg .*<circle .*<\/svg>\n$/s);
   const result = JSON.parse(await read('result.json'));
   const [{ val_loss }] = [JSON.parse(await read('log.jsonl'))];
-  expect(result).toMatchObject({ steps: 1, tokens: 8, params: 2_890_496, val_loss });
+  expect(result).toMatchObject({ steps: 1, tokens: 32, params: 2_890_496, val_loss });
   // What rounding to f16 costs.
   expect(Math.abs(result.as_stored.nats_per_token - val_loss)).toBeLessThanOrEqual(1e-3);
   const { prompt, ids, text } = JSON.parse(await read('greedy.json'));

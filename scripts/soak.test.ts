@@ -23,7 +23,12 @@ describe('what counts as flat', () => {
   test('a floor is flat however often the last model is still there, and rises with a leak', () => {
     const values = Array.from({ length: 60 }, (_, i) => ((i * i) % 5 < (i > 30 ? 3 : 1) ? 166 : 83));
     expect(floorOf(values, 0)).toMatchObject({ flat: true, growth: 0 });
-    expect(floorOf(values.map((value, i) => value + Math.floor(i / 10)), 0)).toMatchObject({ flat: false });
+    expect(
+      floorOf(
+        values.map((value, i) => value + Math.floor(i / 10)),
+        0,
+      ),
+    ).toMatchObject({ flat: false });
   });
 
   test('too few samples are refused', () => {
