@@ -1,6 +1,6 @@
-import { createPause } from '@mamba-ts/tensor';
 import { findArchitecture } from '@mamba-ts/layers';
 import { jsonText, writeSafetensors } from '@mamba-ts/loaders';
+import { createPause } from '@mamba-ts/tensor';
 import { Tokenizer, trainTokenizer } from '@mamba-ts/tokenizer';
 import { initialParameters, memoryTokens, splitText, TrainableModel, Trainer } from '@mamba-ts/train';
 import { createTrainingBackend, fromPretrained, MambaError } from 'mamba-ts';
