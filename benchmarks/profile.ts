@@ -3,16 +3,16 @@
  * what a step takes where nothing disturbs it. One token per step is decoding, 512 are a piece of a prompt. On random
  * weights of a published size.
  *
- *     node benchmarks/profile.ts [mamba-130m [f16 [TOKENS [auto|simd|relaxed]]]]
+ *     node benchmarks/profile.ts [mamba-130m [f16 [TOKENS [auto|simd|relaxed [THREADS]]]]]
  */
 import { createWasmBackend, type WasmBuild } from '@mamba-ts/kernels';
 import { findPreset, loadLanguageModel, randomWeights } from '@mamba-ts/layers';
 import type { Backend, DType, OpName, Tensor, Weight } from '@mamba-ts/tensor';
 
-const [preset = 'mamba-130m', dtype = 'f16', tokens = '1', build = 'auto'] = process.argv.slice(2);
+const [preset = 'mamba-130m', dtype = 'f16', tokens = '1', build = 'auto', threads = '1'] = process.argv.slice(2);
 const length = Number(tokens);
 const [warmUp, steps] = length === 1 ? [20, 160] : [2, 6];
-const backend = await createWasmBackend({ build: build as WasmBuild | 'auto' });
+const backend = await createWasmBackend({ build: build as WasmBuild | 'auto', threads: Number(threads) });
 const times = new Map<string, number[]>();
 let measuring = false;
 /** The backend with a watch on each op; matrices of one shape share an entry. */
