@@ -2,7 +2,6 @@ import { openAdapter } from '../../packages/loaders/src/adapter/file.ts';
 import { addLowRank, mergedSource } from '../../packages/loaders/src/adapter/merge.ts';
 import { memorySource } from '../../packages/loaders/src/byte-source.ts';
 import { memoryFolder } from '../../packages/loaders/src/folder.ts';
-import { SAFETENSORS_BITS } from '../../packages/loaders/src/safetensors/dtypes.ts';
 import { openSafetensors } from '../../packages/loaders/src/safetensors/file.ts';
 import { safetensorsWeights } from '../../packages/loaders/src/weights.ts';
 import { isMambaError, MambaError, readToF32 } from '../../packages/tensor/src/index.ts';
@@ -10,6 +9,7 @@ import type { Target } from '../fuzz.ts';
 import { parseTree } from '../json-tree.ts';
 import { mutateJson, treeOf, type Vocabulary } from '../mutate-json.ts';
 import type { Random } from '../random.ts';
+import { fileOf as safetensorsOf } from './safetensors.ts';
 
 type Tensors = readonly (readonly [name: string, dtype: string, shape: readonly number[]])[];
 
@@ -20,22 +20,13 @@ interface Content {
   readonly base: string;
 }
 
-/** A sound safetensors file: its own reader has a target of its own. */
-function weightsOf(tensors: Tensors, base: string): Uint8Array {
-  let end = 0;
-  const entries = tensors.map(([name, dtype, shape]) => {
-    const bits = SAFETENSORS_BITS[dtype as keyof typeof SAFETENSORS_BITS];
-    const begin = end;
-    end += shape.reduce((product, axis) => product * axis, bits) / 8;
-    return [name, { dtype, shape, data_offsets: [begin, end] }] as const;
-  });
-  const json = JSON.stringify({ __metadata__: { base_weights: base }, ...Object.fromEntries(entries) });
-  const header = new TextEncoder().encode(json);
-  const out = new Uint8Array(8 + header.length + end).fill(0x3c, 8 + header.length);
-  new DataView(out.buffer).setBigUint64(0, BigInt(header.length), true);
-  out.set(header, 8);
-  return out;
-}
+/** A sound safetensors file, of small numbers in each type: its own reader has a target of its own. */
+const weightsOf = (tensors: Tensors, base: string): Uint8Array =>
+  safetensorsOf(
+    Object.fromEntries(tensors.map(([name, dtype, shape]) => [name, [dtype, shape]])),
+    { base_weights: base },
+    0x3c,
+  );
 
 /** The length of the config in 4 bytes, the config, the weights. */
 function fileOf({ config, tensors, base }: Content): Uint8Array {

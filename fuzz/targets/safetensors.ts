@@ -6,10 +6,11 @@ import { parseTree, printTree } from '../json-tree.ts';
 import { mutateJson, treeOf, type Vocabulary } from '../mutate-json.ts';
 import type { Random } from '../random.ts';
 
-/** A file of these header entries, each `name: [dtype, shape]`, laid out in order. */
-function fileOf(
+/** A file of these header entries, each `name: [dtype, shape]`, laid out in order; all bytes of data are `fill`. */
+export function fileOf(
   tensors: Readonly<Record<string, readonly [string, readonly number[]]>>,
   metadata?: object,
+  fill = 1,
 ): Uint8Array {
   let end = 0;
   const entries = Object.entries(tensors).map(([name, [dtype, shape]]) => {
@@ -19,7 +20,7 @@ function fileOf(
     return [name, { dtype, shape, data_offsets: [begin, end] }] as const;
   });
   const header = JSON.stringify({ ...(metadata && { __metadata__: metadata }), ...Object.fromEntries(entries) });
-  return withHeader(new TextEncoder().encode(header), new Uint8Array(end).fill(1));
+  return withHeader(new TextEncoder().encode(header), new Uint8Array(end).fill(fill));
 }
 
 function withHeader(header: Uint8Array, data: Uint8Array): Uint8Array {

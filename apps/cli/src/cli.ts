@@ -39,6 +39,12 @@ const skipBelow = (): Option =>
   ).argParser(positive);
 const json = (): Option => new Option('--json', 'print one JSON object on stdout and nothing else');
 
+/** The names of the options that the command line gives. */
+const saidOf = (command: Command): string[] =>
+  command.options
+    .map((option) => option.attributeName())
+    .filter((name) => command.getOptionValueSource(name) === 'cli');
+
 /** The options that say which model writes, and how. */
 const writing = (command: Command, stops: readonly string[]): Command =>
   command
@@ -145,10 +151,8 @@ program
     const others = options.suite
       ? ['random', 'threads', 'skipBelow', 'backend', 'dtype', ...(options.model ? ['sizes', 'dtypes'] : [])]
       : ['against', 'html', 'sizes', 'dtypes', 'threadsList'];
-    const wrong = command.options.find(
-      (option) =>
-        others.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
-    );
+    const said = saidOf(command).filter((name) => others.includes(name));
+    const wrong = command.options.find((option) => said.includes(option.attributeName()));
     if (wrong) {
       const why = options.suite ? 'does not go with' : 'needs';
       throw new UsageError(`${wrong.long} ${why} --suite${options.suite && options.model ? ' --model' : ''}`);
@@ -227,12 +231,6 @@ program
   .action(async (from, to, options) =>
     (await import('./commands/convert.ts')).convert(from, to, { ...options, to: 'gguf' }),
   );
-
-/** The names of the options that the command line gives. */
-const saidOf = (command: Command): string[] =>
-  command.options
-    .map((option) => option.attributeName())
-    .filter((name) => command.getOptionValueSource(name) === 'cli');
 
 /** The options of a run that learns from a text. */
 const learning = (
